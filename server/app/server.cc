@@ -1,0 +1,190 @@
+#include "server/app/server.h"
+
+#include <grpc/grpc.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "grpc/health/v1/health.pb.h"
+#include "server/compute/gemm.h"
+#include "server/logging/logger.h"
+#include "server/metrics/call_metrics.h"
+#include "server/metrics/endpoint.h"
+#include "server/rpc/service.h"
+#include "server/runtime/admission.h"
+#include "server/runtime/buffer_pool.h"
+#include "server/runtime/compute_pool.h"
+#include "server/runtime/cpu_quota.h"
+
+namespace attend::app {
+namespace {
+
+// Reflection on or off for one server. The library registers its plugin for the whole process when it is linked, so
+// "on" means that it stays and "off" that it goes.
+class ReflectionOption final : public grpc::ServerBuilderOption {
+ public:
+  explicit ReflectionOption(bool on) : on_(on) {}
+
+  void UpdateArguments(grpc::ChannelArguments* arguments) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    auto reflection = std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>();
+    std::erase_if(*plugins, [&](const auto& plugin) { return plugin->name() == reflection->name(); });
+    if (on_) plugins->push_back(std::move(reflection));
+  }
+
+ private:
+  const bool on_;
+};
+
+// Options with every "0: take what the machine grants" replaced by what it grants.
+Options Resolve(Options options) {
+  if (options.compute_threads == 0) options.compute_threads = runtime::CpuQuota();
+  if (options.memory_budget_bytes == 0) options.memory_budget_bytes = runtime::MemoryLimitBytes() / 2;
+  return options;
+}
+
+v1::GetServerInfoResponse MakeServerInfo(const Options& options) {
+  v1::GetServerInfoResponse info;
+  info.set_version(ATTEND_VERSION);
+  info.set_cpu_isa(compute::OneDnnIsa());
+  info.set_onednn_version(compute::OneDnnVersion());
+  info.set_compute_threads(static_cast<uint32_t>(options.compute_threads));
+  info.set_max_message_bytes(options.max_message_bytes);
+  info.set_memory_budget_bytes(options.memory_budget_bytes);
+  for (v1::DataType dtype :
+       {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_FLOAT16}) {
+    info.add_dtypes(dtype);
+  }
+  return info;
+}
+
+std::vector<metrics::MetricsRegistry::MethodName> MetricMethods() {
+  std::vector<metrics::MetricsRegistry::MethodName> methods;
+  for (const std::string& name : rpc::MethodNames()) methods.push_back({rpc::ServiceName(), name});
+  return methods;
+}
+
+class RunningServer final : public Server {
+ public:
+  explicit RunningServer(const Options& options)
+      : options_(options),
+        logger_(logging::ParseLevel(options.log_level).value_or(logging::Level::kInfo)),
+        admission_(options.memory_budget_bytes),
+        compute_(options.compute_threads),
+        metrics_({ATTEND_VERSION, compute::OneDnnVersion(), compute::OneDnnIsa()}, MetricMethods(), Gauges()),
+        service_({compute_, admission_, buffers_, logger_, options.max_message_bytes, options.assumed_message_bytes},
+                 metrics_, MakeServerInfo(options)) {}
+
+  ~RunningServer() override { Shutdown(std::chrono::milliseconds(0)); }
+
+  absl::Status Listen() {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port_);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    // Calls that wait to be admitted then hold one small window each, not what a fast link would let in.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    builder.SetMaxReceiveMessageSize(static_cast<int>(options_.max_message_bytes));
+    builder.SetMaxSendMessageSize(-1);  // the wrapper bounds responses
+    builder.SetOption(std::make_unique<ReflectionOption>(options_.reflection));
+    builder.RegisterService(&service_);
+    grpc_ = builder.BuildAndStart();
+    if (grpc_ == nullptr || port_ == 0) {
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", options_.listen,
+                                                 ": the port is taken or the address is not this machine's"));
+    }
+    ReportServing(true);
+    return ListenForMetrics();
+  }
+
+  int port() const override { return port_; }
+  int metrics_port() const override { return endpoint_ == nullptr ? 0 : endpoint_->port(); }
+
+  std::string Banner() const override {
+    return absl::StrCat(
+        "attend-server ", ATTEND_VERSION, " listening on ", WithPort(options_.listen, port()),
+        endpoint_ == nullptr
+            ? std::string(", metrics off")
+            : absl::StrCat(", metrics on http://", WithPort(options_.metrics_listen, metrics_port()), "/metrics"),
+        ", ", compute::OneDnnIsa(), ", oneDNN ", compute::OneDnnVersion(), ", ", options_.compute_threads,
+        options_.compute_threads == 1 ? " thread" : " threads");
+  }
+
+  void Shutdown(std::chrono::milliseconds grace) override {
+    std::call_once(shut_down_, [&] {
+      ready_ = false;
+      if (grpc_ == nullptr) return;
+      ReportServing(false);
+      grpc_->Shutdown(std::chrono::system_clock::now() + grace);
+      grpc_->Wait();
+    });
+  }
+
+ private:
+  static std::string WithPort(const std::string& address, int port) {
+    return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
+  }
+
+  std::vector<metrics::GaugeReading> Gauges() {
+    const auto bytes = [](size_t value) { return static_cast<double>(value); };
+    return {
+        {"attend_buffer_pool_bytes", "Bytes of tensor memory held, in use or kept for the next call.",
+         [=, this] { return bytes(buffers_.in_use_bytes() + buffers_.idle_bytes()); }},
+        {"attend_memory_reserved_bytes", "Bytes of the memory budget that admitted calls hold.",
+         [=, this] { return bytes(admission_.reserved_bytes()); }},
+        {"attend_memory_budget_bytes", "Bytes that admitted calls may hold together.",
+         [=, this] { return bytes(admission_.budget_bytes()); }},
+        {"attend_waiting_calls", "Calls that wait to be admitted.",
+         [this] { return static_cast<double>(admission_.waiting_calls()); }},
+        {"attend_compute_threads", "Threads that compute.", [this] { return static_cast<double>(compute_.slots()); }},
+    };
+  }
+
+  absl::Status ListenForMetrics() {
+    ready_ = true;
+    if (options_.metrics_listen.empty()) return absl::OkStatus();
+    auto endpoint = metrics::MetricsEndpoint::Start(
+        options_.metrics_listen,
+        {.metrics = [this] { return metrics_.Expose(); }, .ready = [this] { return ready_.load(); }});
+    if (!endpoint.ok()) return endpoint.status();
+    endpoint_ = *std::move(endpoint);
+    return absl::OkStatus();
+  }
+
+  void ReportServing(bool serving) {
+    grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
+    health->SetServingStatus(serving);
+    health->SetServingStatus(rpc::ServiceName(), serving);
+  }
+
+  const Options options_;
+  logging::Logger logger_;
+  runtime::BufferPool buffers_;
+  runtime::Admission admission_;
+  runtime::ComputePool compute_;
+  metrics::MetricsRegistry metrics_;
+  rpc::Service service_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::atomic<bool> ready_{false};
+  std::once_flag shut_down_;
+  std::unique_ptr<metrics::MetricsEndpoint> endpoint_;  // stops first: it reads what stands above
+  int port_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
+  // Links the health service's description in, so that reflection can show it.
+  grpc::health::v1::HealthCheckRequest::descriptor();
+  auto server = std::make_unique<RunningServer>(Resolve(options));
+  if (absl::Status listening = server->Listen(); !listening.ok()) return listening;
+  return server;
+}
+
+}  // namespace attend::app

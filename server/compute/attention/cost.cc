@@ -1,0 +1,131 @@
+// What a call costs, from its shapes: floating-point operations and working memory.
+#include <algorithm>
+
+#include "server/compute/attention/attention.h"
+#include "server/compute/attention/forward.h"
+#include "server/compute/attention/generator_attention.h"
+#include "server/compute/attention/projection.h"
+#include "server/compute/attention/tokens.h"
+#include "server/compute/matrix_exp/generator.h"
+#include "server/compute/matrix_exp/matrix_exp.h"
+
+namespace attend::compute {
+namespace {
+
+// The sum of max(0, i + shift) over i in [0, n).
+double SumOfPositive(double n, double shift) {
+  const double last = n - 1 + shift;
+  if (n <= 0 || last <= 0) return 0;
+  const double first = std::max(shift, 1.0);
+  return (first + last) * (last - first + 1) / 2;
+}
+
+// Pairs that causal and key_lengths leave, over all batches and heads.
+template <typename T>
+double VisiblePairs(const AttentionProblem<T>& problem) {
+  const auto n = static_cast<double>(problem.n);
+  double pairs = 0;
+  for (int64_t batch = 0; batch < problem.batch; ++batch) {
+    const KeyBand band = VisibleBand(problem, batch);
+    const auto limit = static_cast<double>(band.limit);
+    if (band.right == KeyBand::kUnbounded) {
+      pairs += n * limit;
+    } else {
+      const auto right = static_cast<double>(band.right);
+      pairs += SumOfPositive(n, right) - SumOfPositive(n, right - limit);
+    }
+    // Without lengths every batch is like the first.
+    if (problem.mask.key_lengths.empty()) return pairs * static_cast<double>(problem.batch * problem.heads);
+  }
+  return pairs * static_cast<double>(problem.heads);
+}
+
+double ProductFlops(double rows, double inner, double cols) { return 2 * rows * inner * cols; }
+
+// The rates are known only once they are computed: as if each were about 1.
+template <typename T>
+double GeneratorFlops(const AttentionProblem<T>& problem, const GeneratorExpNormalization& generator) {
+  const auto n = static_cast<double>(problem.n);
+  const double rate_time = generator.time * n;
+  const double through_exp =
+      GeneratorExpFlops<T>(problem.n, rate_time) + ProductFlops(n, n, static_cast<double>(problem.d_value));
+  const double through_action = GeneratorActionFlops<T>(problem.n, problem.d_value, rate_time);
+  return static_cast<double>(problem.batch * problem.heads) *
+         (ProductFlops(n, static_cast<double>(problem.d), n) + std::min(through_exp, through_action));
+}
+
+template <typename T>
+double ScratchBytes(const AttentionProblem<T>& problem, int workers) {
+  return static_cast<double>(workers) * static_cast<double>(TileScratch<T>::Elements(problem.n, problem.m) * sizeof(T));
+}
+
+// The rates, their exponential and what makes it, for each head at work.
+template <typename T>
+double GeneratorBytes(const AttentionProblem<T>& problem, int workers) {
+  const auto n = static_cast<double>(problem.n);
+  MatrixExpProblem<T> exponential;
+  exponential.batch = 1;
+  exponential.n = problem.n;
+  exponential.times = {1};
+  exponential.structure = MatrixStructure::kGenerator;
+  const bool whole_heads = problem.n <= kLargestWholeHead;
+  const double heads = whole_heads ? std::min<double>(workers, static_cast<double>(problem.batch * problem.heads)) : 1;
+  const double head = 2 * n * n * static_cast<double>(sizeof(T)) +
+                      MatrixExpWorkspaceBytes(exponential, whole_heads ? 1 : workers) +
+                      4 * n * static_cast<double>(problem.d_value) * sizeof(double);
+  return heads * head + ScratchBytes(problem, workers);
+}
+
+}  // namespace
+
+template <typename T>
+double AttentionFlops(const AttentionProblem<T>& problem) {
+  if (const auto* generator = std::get_if<GeneratorExpNormalization>(&problem.normalization)) {
+    return GeneratorFlops(problem, *generator);
+  }
+  return VisiblePairs(problem) * 2 * (static_cast<double>(problem.d) + static_cast<double>(problem.d_value));
+}
+
+template <typename T>
+double AttentionWorkspaceBytes(const AttentionProblem<T>& problem, const AttentionResult<T>& wanted, int workers) {
+  if (std::holds_alternative<GeneratorExpNormalization>(problem.normalization)) return GeneratorBytes(problem, workers);
+  return ScratchBytes(problem, workers);
+}
+
+template <typename T>
+double TokensFlops(const TokensProblem<T>& problem) {
+  const AttentionProblem<T>& a = problem.attention;
+  const double queries = static_cast<double>(a.batch) * static_cast<double>(a.n);
+  const double keys = static_cast<double>(a.batch) * static_cast<double>(a.m);
+  const auto merged = static_cast<double>(a.heads * a.d_value);
+  double flops = AttentionFlops(a);
+  flops += ProductFlops(queries, static_cast<double>(problem.d_model), static_cast<double>(a.heads * a.d));
+  flops +=
+      ProductFlops(keys, static_cast<double>(problem.d_context), static_cast<double>(a.kv_heads * (a.d + a.d_value)));
+  if (problem.w_o != nullptr) flops += ProductFlops(queries, merged, static_cast<double>(problem.d_out));
+  return flops;
+}
+
+template <typename T>
+double TokensWorkspaceBytes(const TokensProblem<T>& problem, const TokensResult<T>& wanted, int workers) {
+  const AttentionProblem<T>& a = problem.attention;
+  const double queries = static_cast<double>(a.batch) * static_cast<double>(a.n);
+  const double keys = static_cast<double>(a.batch) * static_cast<double>(a.m);
+  double elements = queries * static_cast<double>(ProjectedStride<T>(a.heads * a.d));
+  elements +=
+      keys * static_cast<double>(ProjectedStride<T>(a.kv_heads * a.d) + ProjectedStride<T>(a.kv_heads * a.d_value));
+  if (problem.w_o != nullptr) elements += queries * static_cast<double>(ProjectedStride<T>(a.heads * a.d_value));
+  const AttentionResult<T> none;
+  return elements * static_cast<double>(sizeof(T)) + AttentionWorkspaceBytes(a, none, workers);
+}
+
+template double AttentionFlops(const AttentionProblem<float>&);
+template double AttentionFlops(const AttentionProblem<double>&);
+template double AttentionWorkspaceBytes(const AttentionProblem<float>&, const AttentionResult<float>&, int);
+template double AttentionWorkspaceBytes(const AttentionProblem<double>&, const AttentionResult<double>&, int);
+template double TokensFlops(const TokensProblem<float>&);
+template double TokensFlops(const TokensProblem<double>&);
+template double TokensWorkspaceBytes(const TokensProblem<float>&, const TokensResult<float>&, int);
+template double TokensWorkspaceBytes(const TokensProblem<double>&, const TokensResult<double>&, int);
+
+}  // namespace attend::compute

@@ -1,0 +1,196 @@
+#include "server/compute/attention/forward.h"
+
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "server/compute/attention/attention.h"
+#include "server/compute/tensor.h"
+#include "server/compute/vector_math.h"
+
+namespace attend::compute {
+namespace {
+
+template <typename T>
+absl::Status Overflow(absl::string_view what) {
+  return absl::OutOfRangeError(absl::StrCat(what, " of the attention overflow ", NameOf(DTypeOf<T>())));
+}
+
+template <typename T>
+Operand<T> KeysOf(const AttentionProblem<T>& problem, const QueryBlock& block, int64_t first, int64_t count) {
+  const int64_t head = block.head / (problem.heads / problem.kv_heads);
+  return Operand<T>(problem.key.at(block.batch, head, first), count, problem.d, problem.key.row_stride);
+}
+
+template <typename T>
+Operand<T> ValuesOf(const AttentionProblem<T>& problem, const QueryBlock& block, int64_t first, int64_t count) {
+  const int64_t head = block.head / (problem.heads / problem.kv_heads);
+  return Operand<T>(problem.value.at(block.batch, head, first), count, problem.d_value, problem.value.row_stride);
+}
+
+// Where a block's columns from `first` on are to be found later: in the scores, or in the weights that become of them.
+template <typename T>
+ScoreCopy<T> CopyTo(T* matrix, int64_t m, int64_t query, int64_t key) {
+  if (matrix == nullptr) return {};
+  return {matrix + query * m + key, m};
+}
+
+// One block of queries and the tile in hand.
+template <typename T>
+class BlockRun {
+ public:
+  BlockRun(const AttentionProblem<T>& problem, const QueryBlock& block, const HeadResult<T>& result,
+           const TileScratch<T>& scratch, int worker)
+      : problem_(problem),
+        block_(block),
+        result_(result),
+        scratch_(scratch),
+        worker_(worker),
+        band_(VisibleBand(problem, block.batch)),
+        keys_begin_(band_.begin(block.first)),
+        keys_end_(std::max(keys_begin_, band_.end(block.first + block.count - 1))),
+        states_(scratch.States(worker)) {
+    if (result.entropy == nullptr) states_.weighted = nullptr;
+    if (result.output.cols != 0)
+      output_ = Matrix<T>(result.output.row(block.first), block.count, problem.d_value, result.output.stride);
+  }
+
+  absl::Status Run() {
+    Start();
+    for (int64_t key = keys_begin_; key < keys_end_; key += TileShape<T>::kKeys) {
+      const int64_t keys = std::min(TileShape<T>::kKeys, keys_end_ - key);
+      if (absl::Status done = RunTile(key, keys); !done.ok()) return done;
+    }
+    return Finish();
+  }
+
+ private:
+  void Start();
+  absl::Status RunTile(int64_t key, int64_t keys);
+  absl::Status Finish();
+  // The matrix that keeps the masked scores while the tiles go by.
+  T* kept() const { return result_.weights != nullptr ? result_.weights : result_.scores; }
+  void FinishRowOfScores(int64_t row) const;
+  void FinishRowOfWeights(int64_t row) const;
+
+  const AttentionProblem<T>& problem_;
+  const QueryBlock block_;
+  const HeadResult<T>& result_;
+  const TileScratch<T>& scratch_;
+  const int worker_;
+  const KeyBand band_;
+  const int64_t keys_begin_;
+  const int64_t keys_end_;
+  RowStates<T> states_;
+  Matrix<T> output_;
+};
+
+template <typename T>
+void BlockRun<T>::Start() {
+  std::fill_n(states_.max, block_.count, -std::numeric_limits<T>::infinity());
+  std::fill_n(states_.sum, block_.count, T{0});
+  if (states_.weighted != nullptr) std::fill_n(states_.weighted, block_.count, T{0});
+  if (keys_begin_ < keys_end_) return;
+  for (int64_t r = 0; r < output_.rows; ++r) std::fill_n(output_.row(r), output_.cols, T{0});
+}
+
+template <typename T>
+absl::Status BlockRun<T>::RunTile(int64_t key, int64_t keys) {
+  const Matrix<T> scores = scratch_.Scores(worker_, block_.count, keys);
+  const Operand<T> queries(problem_.query.at(block_.batch, block_.head, block_.first), block_.count, problem_.d,
+                           problem_.query.row_stride);
+  absl::Status done =
+      Gemm(static_cast<T>(problem_.scale), queries, Transposed(KeysOf(problem_, block_, key, keys)), T{0}, scores);
+  if (!done.ok()) return done;
+
+  const TileMask<T> mask = MaskOfTile(problem_.mask, band_, block_.batch, block_.head, block_.first, key, keys);
+  const TileOutcome outcome = SoftmaxTile(scores, Hides(mask, block_.count, keys) ? &mask : nullptr, states_,
+                                          CopyTo(kept(), problem_.m, block_.first, key));
+  if (!outcome.finite) return Overflow<T>("scores");
+  if (output_.cols == 0) return absl::OkStatus();
+
+  if (outcome.rescale) {
+    for (int64_t r = 0; r < block_.count; ++r) {
+      if (states_.correction[r] != 1) Scale(output_.row(r), states_.correction[r], output_.cols);
+    }
+  }
+  const T before = key == keys_begin_ ? 0 : 1;
+  return Gemm(T{1}, scores, ValuesOf(problem_, block_, key, keys), before, output_);
+}
+
+template <typename T>
+void BlockRun<T>::FinishRowOfScores(int64_t row) const {
+  const int64_t offset = (block_.first + row) * problem_.m;
+  T* scores = result_.scores + offset;
+  if (kept() != result_.scores)
+    std::copy_n(kept() + offset + keys_begin_, keys_end_ - keys_begin_, scores + keys_begin_);
+  std::fill(scores, scores + keys_begin_, -std::numeric_limits<T>::infinity());
+  std::fill(scores + keys_end_, scores + problem_.m, -std::numeric_limits<T>::infinity());
+}
+
+template <typename T>
+void BlockRun<T>::FinishRowOfWeights(int64_t row) const {
+  T* weights = result_.weights + (block_.first + row) * problem_.m;
+  std::fill(weights, weights + keys_begin_, T{0});
+  std::fill(weights + keys_end_, weights + problem_.m, T{0});
+  if (states_.sum[row] == 0) {
+    std::fill(weights + keys_begin_, weights + keys_end_, T{0});
+  } else {
+    ExpShifted(weights + keys_begin_, states_.max[row], 1 / states_.sum[row], keys_end_ - keys_begin_);
+  }
+}
+
+template <typename T>
+absl::Status BlockRun<T>::Finish() {
+  for (int64_t r = 0; r < block_.count; ++r) {
+    const bool sees_a_key = states_.sum[r] > 0;
+    const T log_sum = sees_a_key ? std::log(states_.sum[r]) : 0;
+    if (result_.lse != nullptr) {
+      result_.lse[block_.first + r] = sees_a_key ? states_.max[r] + log_sum : -std::numeric_limits<T>::infinity();
+    }
+    if (result_.entropy != nullptr) {
+      result_.entropy[block_.first + r] = sees_a_key ? log_sum - states_.weighted[r] / states_.sum[r] : 0;
+    }
+    if (result_.scores != nullptr) FinishRowOfScores(r);
+    if (result_.weights != nullptr) FinishRowOfWeights(r);
+    if (output_.cols == 0) continue;
+    if (!Scale(output_.row(r), sees_a_key ? 1 / states_.sum[r] : T{0}, output_.cols)) return Overflow<T>("sums");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+template <typename T>
+absl::Status SoftmaxBlock(const AttentionProblem<T>& problem, const QueryBlock& block, const HeadResult<T>& result,
+                          const TileScratch<T>& scratch, int worker) {
+  return BlockRun<T>(problem, block, result, scratch, worker).Run();
+}
+
+template <typename T>
+absl::Status SoftmaxAttention(runtime::Executor& executor, runtime::BufferPool& pool,
+                              const AttentionProblem<T>& problem, const AttentionResult<T>& result) {
+  const int64_t blocks = QueryBlocks<T>(problem.n);
+  const int64_t tiles = problem.batch * problem.heads * blocks;
+  if (tiles == 0) return absl::OkStatus();
+  const TileScratch<T> scratch(pool, problem.n, problem.m, executor.max_workers());
+  return executor.ForEachTile(
+      tiles, AttentionFlops(problem) / static_cast<double>(tiles), [&](int64_t index, int worker) {
+        const int64_t batch = index / blocks / problem.heads;
+        const int64_t head = index / blocks % problem.heads;
+        // The last queries first: with a causal mask theirs is the most work, and the short tiles fill the gaps.
+        const QueryBlock block = BlockOf<T>(batch, head, blocks - 1 - index % blocks, problem.n);
+        return SoftmaxBlock(problem, block, ResultOfHead(problem, result, batch, head), scratch, worker);
+      });
+}
+
+template absl::Status SoftmaxBlock(const AttentionProblem<float>&, const QueryBlock&, const HeadResult<float>&,
+                                   const TileScratch<float>&, int);
+template absl::Status SoftmaxBlock(const AttentionProblem<double>&, const QueryBlock&, const HeadResult<double>&,
+                                   const TileScratch<double>&, int);
+template absl::Status SoftmaxAttention(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<float>&,
+                                       const AttentionResult<float>&);
+template absl::Status SoftmaxAttention(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<double>&,
+                                       const AttentionResult<double>&);
+
+}  // namespace attend::compute

@@ -1,0 +1,266 @@
+#include "server/compute/attention/softmax_tile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "server/compute/attention/softmax_tile.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+// After highway.h, which it needs.
+#include "server/compute/vector_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attend::compute {
+namespace HWY_NAMESPACE {
+
+template <typename T>
+using Tag = hn::CappedTag<T, kTilePadding>;
+template <typename T>
+using Vector = hn::Vec<Tag<T>>;
+
+template <typename T>
+constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
+
+template <typename T>
+struct RowScan {
+  T max;
+  bool finite;
+};
+
+// The running maximum of one lane column, and a sum of score * 0 that is NaN once a score was not finite.
+template <typename T>
+struct Scanner {
+  Vector<T> max;
+  Vector<T> zeros;
+
+  HWY_INLINE void Check(Vector<T> v) { zeros = hn::MulAdd(v, hn::Zero(Tag<T>()), zeros); }
+  HWY_INLINE void Add(Vector<T> v) {
+    Check(v);
+    max = hn::Max(max, v);
+  }
+};
+
+template <typename T>
+HWY_INLINE Scanner<T> NewScanner() {
+  const Tag<T> d;
+  return {hn::Set(d, kMinusInfinity<T>), hn::Zero(d)};
+}
+
+template <typename T>
+HWY_INLINE RowScan<T> Finish(const Scanner<T>& a, const Scanner<T>& b) {
+  const Tag<T> d;
+  const auto zeros = hn::Add(a.zeros, b.zeros);
+  return {hn::GetLane(hn::MaxOfLanes(d, hn::Max(a.max, b.max))), hn::AllTrue(d, hn::Eq(zeros, hn::Zero(d)))};
+}
+
+// The maximum of a row that is visible as a whole. Pads it with -infinity to whole vectors.
+template <typename T>
+HWY_INLINE RowScan<T> ScanRow(T* row, int64_t cols) {
+  const Tag<T> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  Scanner<T> even = NewScanner<T>();
+  Scanner<T> odd = NewScanner<T>();
+  int64_t j = 0;
+  for (; j + 2 * lanes <= cols; j += 2 * lanes) {
+    even.Add(hn::LoadU(d, row + j));
+    odd.Add(hn::LoadU(d, row + j + lanes));
+  }
+  for (; j < cols; j += lanes) {
+    const auto inside = hn::FirstN(d, static_cast<size_t>(cols - j));
+    const auto v = hn::LoadU(d, row + j);
+    even.Check(hn::IfThenElseZero(inside, v));
+    const auto padded = hn::IfThenElse(inside, v, hn::Set(d, kMinusInfinity<T>));
+    even.max = hn::Max(even.max, padded);
+    hn::StoreU(padded, d, row + j);
+  }
+  return Finish(even, odd);
+}
+
+// One row of a TileMask.
+template <typename T>
+struct RowMask {
+  int64_t begin;
+  int64_t end;
+  const uint8_t* allowed;
+  int64_t allowed_stride;
+  const T* bias;
+  int64_t bias_stride;
+};
+
+template <typename T>
+HWY_INLINE RowMask<T> MaskOfRow(const TileMask<T>& tile, int64_t row) {
+  return {tile.band.begin(row),
+          tile.band.end(row),
+          tile.allowed == nullptr ? nullptr : tile.allowed + row * tile.allowed_row_stride,
+          tile.allowed_stride,
+          tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_row_stride,
+          tile.bias_stride};
+}
+
+// `count` elements, `stride` apart, as the first lanes of a vector.
+template <typename T, typename From>
+HWY_INLINE Vector<T> LoadStrided(const From* from, int64_t stride, int64_t count) {
+  const Tag<T> d;
+  HWY_ALIGN T lanes[kTilePadding] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = static_cast<T>(from[i * stride]);
+  return hn::Load(d, lanes);
+}
+
+template <typename T>
+HWY_INLINE Vector<T> LoadBias(const T* bias, int64_t stride, int64_t count) {
+  const Tag<T> d;
+  if (stride == 1 && count == static_cast<int64_t>(hn::Lanes(d))) return hn::LoadU(d, bias);
+  return LoadStrided<T>(bias, stride, count);
+}
+
+template <typename T>
+HWY_INLINE Vector<T> LoadAllowed(const uint8_t* allowed, int64_t stride, int64_t count) {
+  const Tag<T> d;
+  if (stride != 1 || count != static_cast<int64_t>(hn::Lanes(d))) return LoadStrided<T>(allowed, stride, count);
+  const hn::Rebind<int32_t, Tag<T>> d32;
+  const auto wide = hn::PromoteTo(d32, hn::LoadU(hn::Rebind<uint8_t, Tag<T>>(), allowed));
+  if constexpr (sizeof(T) == sizeof(int32_t)) {
+    return hn::ConvertTo(d, wide);
+  } else {
+    return hn::PromoteTo(d, wide);
+  }
+}
+
+// Adds the bias, hides what the mask hides and finds the maximum of the rest; pads with -infinity to whole vectors.
+// Only visible scores need be finite.
+template <typename T>
+HWY_INLINE RowScan<T> MaskRow(T* row, int64_t cols, const RowMask<T>& mask) {
+  const Tag<T> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto begin = hn::Set(d, static_cast<T>(mask.begin));
+  const auto end = hn::Set(d, static_cast<T>(std::min(mask.end, cols)));
+  Scanner<T> scan = NewScanner<T>();
+  for (int64_t j = 0; j < cols; j += lanes) {
+    const int64_t count = std::min(lanes, cols - j);
+    const auto column = hn::Iota(d, static_cast<T>(j));
+    auto visible = hn::And(hn::Ge(column, begin), hn::Lt(column, end));
+    if (mask.allowed != nullptr) {
+      const auto allowed = LoadAllowed<T>(mask.allowed + j * mask.allowed_stride, mask.allowed_stride, count);
+      visible = hn::And(visible, hn::Ne(allowed, hn::Zero(d)));
+    }
+    auto v = hn::LoadU(d, row + j);
+    scan.Check(hn::IfThenElseZero(visible, v));
+    if (mask.bias != nullptr) v = hn::Add(v, LoadBias(mask.bias + j * mask.bias_stride, mask.bias_stride, count));
+    v = hn::IfThenElse(visible, v, hn::Set(d, kMinusInfinity<T>));
+    scan.max = hn::Max(scan.max, v);
+    hn::StoreU(v, d, row + j);
+  }
+  return Finish(scan, NewScanner<T>());
+}
+
+template <typename T>
+struct RowSums {
+  T sum;
+  T weighted;
+};
+
+// exp(score - max) in place over whole vectors, and its sums.
+template <bool kWeighted, typename T>
+HWY_INLINE RowSums<T> ExpRow(T* row, int64_t cols, T max) {
+  const Tag<T> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto shift = hn::Set(d, max);
+  auto sum = hn::Zero(d);
+  auto weighted = hn::Zero(d);
+  for (int64_t j = 0; j < cols; j += lanes) {
+    const auto x = hn::Sub(hn::LoadU(d, row + j), shift);
+    const auto e = ExpNonPositive(d, x);
+    hn::StoreU(e, d, row + j);
+    sum = hn::Add(sum, e);
+    // 0 * -infinity is none of the sum's business.
+    if (kWeighted) weighted = hn::MulAdd(e, hn::Max(x, hn::Set(d, ExpConstants<T>::kZeroBelow)), weighted);
+  }
+  return {hn::GetLane(hn::SumOfLanes(d, sum)), kWeighted ? hn::GetLane(hn::SumOfLanes(d, weighted)) : T{0}};
+}
+
+// Takes a row of scores with its maximum into the row's state. Returns whether earlier sums have to be corrected.
+template <bool kWeighted, typename T>
+HWY_INLINE bool AddRow(T* row, int64_t cols, T row_max, const RowStates<T>& states, int64_t r) {
+  const T before = states.max[r];
+  const T now = std::max(before, row_max);
+  states.correction[r] = 1;
+  if (now == kMinusInfinity<T>) {
+    std::fill_n(row, cols, T{0});
+    return false;
+  }
+  const RowSums<T> sums = ExpRow<kWeighted>(row, cols, now);
+  if (before == now) {
+    states.sum[r] += sums.sum;
+    if (kWeighted) states.weighted[r] += sums.weighted;
+    return false;
+  }
+  const T correction = std::exp(before - now);
+  if (kWeighted) {
+    const T moved = correction == 0 ? 0 : correction * (states.weighted[r] + states.sum[r] * (before - now));
+    states.weighted[r] = moved + sums.weighted;
+  }
+  states.sum[r] = states.sum[r] * correction + sums.sum;
+  states.max[r] = now;
+  states.correction[r] = correction;
+  return before != kMinusInfinity<T>;
+}
+
+template <bool kWeighted, typename T>
+HWY_INLINE TileOutcome Sweep(const Matrix<T>& scores, const TileMask<T>* mask, const RowStates<T>& states,
+                             const ScoreCopy<T>& copy) {
+  TileOutcome outcome;
+  for (int64_t r = 0; r < scores.rows; ++r) {
+    T* row = scores.row(r);
+    const RowScan<T> scan =
+        mask == nullptr ? ScanRow(row, scores.cols) : MaskRow(row, scores.cols, MaskOfRow(*mask, r));
+    // A bias may have carried a finite score past the largest number.
+    if (!scan.finite || scan.max == std::numeric_limits<T>::infinity()) return {false, false};
+    if (copy.data != nullptr) {
+      std::memcpy(copy.data + r * copy.stride, row, static_cast<size_t>(scores.cols) * sizeof(T));
+    }
+    outcome.rescale |= AddRow<kWeighted>(row, scores.cols, scan.max, states, r);
+  }
+  return outcome;
+}
+
+template <typename T>
+HWY_INLINE TileOutcome SoftmaxTileT(const Matrix<T>& scores, const TileMask<T>* mask, const RowStates<T>& states,
+                                    const ScoreCopy<T>& copy) {
+  if (states.weighted == nullptr) return Sweep<false>(scores, mask, states, copy);
+  return Sweep<true>(scores, mask, states, copy);
+}
+
+TileOutcome SoftmaxTileF32(const Matrix<float>& scores, const TileMask<float>* mask, const RowStates<float>& rows,
+                           const ScoreCopy<float>& copy) {
+  return SoftmaxTileT(scores, mask, rows, copy);
+}
+TileOutcome SoftmaxTileF64(const Matrix<double>& scores, const TileMask<double>* mask, const RowStates<double>& rows,
+                           const ScoreCopy<double>& copy) {
+  return SoftmaxTileT(scores, mask, rows, copy);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attend::compute
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace attend::compute {
+
+HWY_EXPORT(SoftmaxTileF32);
+HWY_EXPORT(SoftmaxTileF64);
+
+TileOutcome SoftmaxTile(const Matrix<float>& scores, const TileMask<float>* mask, const RowStates<float>& rows,
+                        const ScoreCopy<float>& copy) {
+  return HWY_DYNAMIC_DISPATCH(SoftmaxTileF32)(scores, mask, rows, copy);
+}
+TileOutcome SoftmaxTile(const Matrix<double>& scores, const TileMask<double>* mask, const RowStates<double>& rows,
+                        const ScoreCopy<double>& copy) {
+  return HWY_DYNAMIC_DISPATCH(SoftmaxTileF64)(scores, mask, rows, copy);
+}
+
+}  // namespace attend::compute
+#endif  // HWY_ONCE

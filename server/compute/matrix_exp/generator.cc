@@ -1,0 +1,191 @@
+#include "server/compute/matrix_exp/generator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "server/compute/matrix_exp/generator_plan.h"
+#include "server/compute/matrix_exp/generator_rates.h"
+#include "server/compute/matrix_exp/wide_matrix.h"
+
+namespace attend::compute {
+namespace {
+
+template <typename T>
+constexpr Precision PrecisionFor() {
+  return std::is_same_v<T, float> ? Precision::kDouble : Precision::kDoubleDouble;
+}
+
+// (time g + largest rate I) / 2^squarings, entries >= 0.
+template <typename T>
+void FillShifted(const Matrix<const T>& g, const Rates& rates, int squarings, const WideMatrix& shifted) {
+  const int64_t n = g.rows;
+  const PowerOfTwo to_unit(-rates.g_exponent);
+  const PowerOfTwo to_step(rates.exponent - squarings);
+  for (int64_t i = 0; i < n; ++i) {
+    double* hi = shifted.hi() + i * n;
+    const DoubleDouble diagonal = to_step((rates.largest + -rates.row[static_cast<size_t>(i)]) * rates.time_mantissa);
+    if constexpr (PrecisionFor<T>() == Precision::kDouble) {
+      for (int64_t j = 0; j < n; ++j) hi[j] = to_step(to_unit(static_cast<double>(g.row(i)[j])) * rates.time_mantissa);
+    } else {
+      double* lo = shifted.lo() + i * n;
+      for (int64_t j = 0; j < n; ++j) {
+        const DoubleDouble entry = to_step(ExactProduct(to_unit(g.row(i)[j]), rates.time_mantissa));
+        hi[j] = entry.hi;
+        lo[j] = entry.lo;
+      }
+      lo[i] = diagonal.lo;
+    }
+    hi[i] = diagonal.hi;
+  }
+}
+
+std::vector<DoubleDouble> InverseFactorials(int degree) {
+  std::vector<DoubleDouble> result{{1, 0}};
+  for (int k = 1; k <= degree; ++k) result.push_back(result.back() / DoubleDouble{static_cast<double>(k), 0});
+  return result;
+}
+
+void SetZero(const WideMatrix& a) {
+  const auto entries = static_cast<size_t>(a.n() * a.n());
+  std::fill_n(a.hi(), entries, 0.0);
+  if (a.precision() == Precision::kDoubleDouble) std::fill_n(a.lo(), entries, 0.0);
+}
+
+// value = sum over k <= degree of powers[0]^k / k!, rows normalized, which also takes the shift out again.
+// `powers` holds the first power and gets the others; value and spare change places as products are made.
+absl::Status SumSeries(runtime::Executor& executor, runtime::BufferPool& pool, const SeriesPlan& plan,
+                       std::vector<WideMatrix>& powers, WideMatrix& value, WideMatrix& spare) {
+  const int64_t n = value.n();
+  for (int k = 2; k <= plan.block; ++k) {
+    powers.emplace_back(n, value.precision(), pool);
+    const auto last = powers.size() - 1;
+    if (auto done = Multiply(executor, pool, powers[last - 1], powers[0], powers[last]); !done.ok()) return done;
+  }
+  const std::vector<DoubleDouble> inverse_factorials = InverseFactorials(plan.degree());
+  SetZero(value);
+  for (int part = plan.blocks - 1; part >= 0; --part) {
+    const bool highest = part == plan.blocks - 1;
+    if (!highest) {
+      if (auto done = Multiply(executor, pool, value, powers.back(), spare); !done.ok()) return done;
+      std::swap(value, spare);
+    }
+    const auto begin = inverse_factorials.begin() + part * plan.block;
+    const std::vector<DoubleDouble> coefficients(begin, begin + plan.block + (highest ? 1 : 0));
+    if (auto done = AddPolynomial(executor, coefficients, powers, value); !done.ok()) return done;
+  }
+  return NormalizeRows(executor, value);
+}
+
+// Squares `value` up to `squarings` times; stops where squaring changes nothing any more. `done_squarings` counts.
+absl::Status Square(runtime::Executor& executor, runtime::BufferPool& pool, int squarings, WideMatrix& value,
+                    WideMatrix& spare, uint32_t& done_squarings) {
+  const double unchanged = value.precision() == Precision::kDouble ? 0x1p-44 : 0x1p-70;
+  for (int k = 0; k < squarings; ++k) {
+    if (auto done = Multiply(executor, pool, value, value, spare); !done.ok()) return done;
+    if (auto done = NormalizeRows(executor, spare); !done.ok()) return done;
+    std::swap(value, spare);
+    ++done_squarings;
+    if (Agree(spare, value, unchanged)) break;
+  }
+  return absl::OkStatus();
+}
+
+template <typename T>
+double NormOne(const Matrix<const T>& g, double time, const Rates& rates) {
+  const PowerOfTwo to_unit(-rates.g_exponent);
+  double largest = 0;
+  for (int64_t j = 0; j < g.cols; ++j) {
+    double sum = rates.row[static_cast<size_t>(j)].hi;
+    for (int64_t i = 0; i < g.rows; ++i) {
+      if (i != j) sum += to_unit(static_cast<double>(g.row(i)[j]));
+    }
+    largest = std::max(largest, sum);
+  }
+  return std::min(std::ldexp(largest * rates.time_mantissa, rates.exponent), std::numeric_limits<double>::max());
+}
+
+template <typename T>
+void SetIdentity(const Matrix<T>& result) {
+  for (int64_t i = 0; i < result.rows; ++i) {
+    std::fill_n(result.row(i), result.cols, T{0});
+    result.row(i)[i] = 1;
+  }
+}
+
+// What rounding and truncation may have cost, relatively, from the operations spent.
+template <typename T>
+double ErrorBound(int64_t n, const MatrixExpReport& report) {
+  const double terms = static_cast<double>(n) + 8;
+  const double rounding = std::numeric_limits<T>::epsilon() / 2;
+  if (std::is_same_v<T, float>) return rounding + terms * (report.products + 1) * 0x1p-52;
+  return rounding + 0x1p-60 + std::min(1.0, std::ldexp(terms, static_cast<int>(report.squarings) - 100));
+}
+
+template <typename T>
+void MeasureResult(const Matrix<T>& result, MatrixExpReport& report) {
+  report.row_sum_error = 0;
+  report.min_entry = result.rows > 0 ? std::numeric_limits<double>::infinity() : 0;
+  for (int64_t i = 0; i < result.rows; ++i) {
+    DoubleDouble sum{-1, 0};
+    for (int64_t j = 0; j < result.cols; ++j) {
+      sum = sum + static_cast<double>(result.row(i)[j]);
+      report.min_entry = std::min(report.min_entry, static_cast<double>(result.row(i)[j]));
+    }
+    report.row_sum_error = std::max(report.row_sum_error, std::fabs(sum.hi + sum.lo));
+  }
+}
+
+double Log2(DoubleDouble a) { return std::log2(a.hi); }
+
+template <typename T>
+absl::Status ScaleSumSquare(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
+                            const Rates& rates, const Matrix<T>& result, MatrixExpReport& report) {
+  const int64_t n = g.rows;
+  constexpr Precision kPrecision = PrecisionFor<T>();
+  const double unit = std::log2(rates.time_mantissa) + rates.exponent;
+  const SeriesPlan plan = PlanSeries(n, unit + Log2(rates.largest), unit + std::log2(rates.least), kPrecision);
+  std::vector<WideMatrix> powers;
+  powers.emplace_back(n, kPrecision, pool);
+  FillShifted(g, rates, plan.squarings, powers[0]);
+  WideMatrix value(n, kPrecision, pool);
+  WideMatrix spare(n, kPrecision, pool);
+  if (auto done = SumSeries(executor, pool, plan, powers, value, spare); !done.ok()) return done;
+  powers.clear();
+  if (auto done = Square(executor, pool, plan.squarings, value, spare, report.squarings); !done.ok()) return done;
+  report.degree = static_cast<uint32_t>(plan.degree());
+  report.products = static_cast<uint32_t>(plan.products()) + report.squarings;
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < n; ++j) result.row(i)[j] = static_cast<T>(value.hi()[i * n + j]);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+template <typename T>
+absl::Status GeneratorExp(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g, double time,
+                          const Matrix<T>& result, MatrixExpReport& report) {
+  report = MatrixExpReport{};
+  report.structure = MatrixStructure::kGenerator;
+  const Rates rates = MeasureRates(g, time);
+  if (time == 0 || rates.largest.hi == 0) {
+    SetIdentity(result);
+  } else {
+    report.norm1 = NormOne(g, time, rates);
+    if (auto done = ScaleSumSquare(executor, pool, g, rates, result, report); !done.ok()) return done;
+    report.error_bound = ErrorBound<T>(g.rows, report);
+  }
+  MeasureResult(result, report);
+  return absl::OkStatus();
+}
+
+template absl::Status GeneratorExp(runtime::Executor&, runtime::BufferPool&, const Matrix<const float>&, double,
+                                   const Matrix<float>&, MatrixExpReport&);
+template absl::Status GeneratorExp(runtime::Executor&, runtime::BufferPool&, const Matrix<const double>&, double,
+                                   const Matrix<double>&, MatrixExpReport&);
+
+}  // namespace attend::compute

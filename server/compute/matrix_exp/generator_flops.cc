@@ -1,0 +1,51 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include "server/compute/matrix_exp/generator.h"
+#include "server/compute/matrix_exp/generator_plan.h"
+
+namespace attend::compute {
+namespace {
+
+// Products of doubles that one product of P with a vector takes (generator_action.cc).
+template <typename T>
+constexpr int kGemms = std::is_same_v<T, float> ? 1 : 3;
+
+double ProductsOf(double rate_time) {
+  const double rate = std::max(rate_time, 0.0);
+  return rate + 9.5 * std::sqrt(rate) + 20;
+}
+
+}  // namespace
+
+template <typename T>
+double GeneratorExpFlops(int64_t n, double rate_time) {
+  // A product of pairs takes as long as this many products of doubles (measured).
+  constexpr double kCost = std::is_same_v<T, float> ? 1 : 16;
+  if (rate_time <= 0 || n <= 1) return 0;
+  const SeriesPlan plan = PlanSeries(n, std::log2(std::min(rate_time, 1e300)), -std::numeric_limits<double>::infinity(),
+                                     std::is_same_v<T, float> ? Precision::kDouble : Precision::kDoubleDouble);
+  const auto size = static_cast<double>(n);
+  return kCost * 2 * size * size * size * (plan.products() + plan.squarings);
+}
+
+template <typename T>
+double GeneratorActionFlops(int64_t n, int64_t p, double rate_time) {
+  const auto size = static_cast<double>(n);
+  // Each product also reads g and brings it into units, which takes as long as some products per entry.
+  return ProductsOf(rate_time) * 2 * size * size * kGemms<T> * (static_cast<double>(p) + 4);
+}
+
+template double GeneratorExpFlops<float>(int64_t, double);
+template double GeneratorExpFlops<double>(int64_t, double);
+template double GeneratorActionFlops<float>(int64_t, int64_t, double);
+template double GeneratorActionFlops<double>(int64_t, int64_t, double);
+
+double GeneratorExpFlops(int64_t n, double rate_time) { return GeneratorExpFlops<float>(n, rate_time); }
+double GeneratorActionFlops(int64_t n, int64_t p, double rate_time) {
+  return GeneratorActionFlops<float>(n, p, rate_time);
+}
+
+}  // namespace attend::compute

@@ -1,0 +1,26 @@
+// Which structure a matrix has. Pure functions; thread-safe. T is float or double.
+#ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_STRUCTURE_H_
+#define ATTEND_SERVER_COMPUTE_MATRIX_EXP_STRUCTURE_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "server/compute/gemm.h"
+
+namespace attend::compute {
+
+// The largest |row sum| of a [n, n] where it is a generator, nullopt where it is none. A generator has off-diagonal
+// entries >= 0, and each row sums to zero within 8 + 2 sqrt(n) ulps of the sum of its absolute values, which is what a
+// diagonal summed in T leaves, in whatever order.
+template <typename T>
+std::optional<double> GeneratorRowSum(const Matrix<const T>& a);
+
+// INVALID_ARGUMENT that says why `a` is none: the matrix (`index`, in the order of the batch), row, entry, got and
+// expected. OK where it is one.
+template <typename T>
+absl::Status CheckGenerator(const Matrix<const T>& a, int64_t index);
+
+}  // namespace attend::compute
+
+#endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_STRUCTURE_H_

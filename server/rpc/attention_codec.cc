@@ -1,0 +1,235 @@
+#include "server/rpc/attention_codec.h"
+
+#include <array>
+#include <utility>
+
+#include "server/compute/attention/attention.h"
+#include "server/compute/attention/tokens.h"
+#include "server/compute/convert.h"
+#include "server/rpc/attention_inputs.h"
+#include "server/rpc/attention_settings.h"
+#include "server/rpc/return_if_error.h"
+
+namespace attend::rpc {
+namespace {
+
+using compute::DType;
+using compute::Shape;
+using compute::Tensor;
+
+double Elements(const Shape& shape) {
+  double elements = 1;
+  for (int64_t dimension : shape) elements *= static_cast<double>(dimension);
+  return elements;
+}
+
+// log-sum-exps and entropies keep float32 at least: partial results are merged with them.
+DType AtLeastFloat32(DType dtype) { return dtype == DType::kFloat64 ? dtype : DType::kFloat32; }
+
+// [batch, heads, ...rest] with as many of the leading dimensions as the request had.
+Shape AnswerShape(const AttentionInputs& in, std::initializer_list<int64_t> rest) {
+  // Tokens have no dimension for the heads, so theirs is always there.
+  Shape shape;
+  const bool has_batch = in.leading_dimensions == (in.from_tokens ? 1 : 2);
+  const bool has_heads = in.from_tokens || in.leading_dimensions >= 1;
+  if (has_batch) shape.push_back(in.batch);
+  if (has_heads) shape.push_back(in.heads);
+  shape.insert(shape.end(), rest.begin(), rest.end());
+  return shape;
+}
+
+Shape OutputShape(const AttentionInputs& in) {
+  if (!in.from_tokens) return AnswerShape(in, {in.n, in.d_value});
+  if (in.leading_dimensions == 0) return {in.n, in.by_tokens.d_out};
+  return {in.batch, in.n, in.by_tokens.d_out};
+}
+
+template <typename T>
+compute::BroadcastView<T> Broadcast(const Tensor& tensor) {
+  compute::BroadcastView<T> view;
+  view.data = tensor.data<T>();
+  if (view.data == nullptr) return view;
+  int64_t stride = 1;
+  for (int i = 0; i < tensor.rank(); ++i) {
+    const int64_t dimension = tensor.dim(tensor.rank() - 1 - i);
+    view.strides[3 - i] = dimension == 1 ? 0 : stride;
+    stride *= dimension;
+  }
+  return view;
+}
+
+template <typename T>
+class AttentionOperation final : public Operation {
+ public:
+  AttentionOperation(AttentionInputs inputs, AttentionSettings settings)
+      : in_(std::move(inputs)), settings_(std::move(settings)), problem_(MakeProblem()) {}
+
+  double ResponseBytes() const override {
+    const double width = static_cast<double>(compute::SizeOf(settings_.output_dtype));
+    const double row_width = static_cast<double>(compute::SizeOf(AtLeastFloat32(settings_.output_dtype)));
+    const double matrices = settings_.want_weights + settings_.want_scores;
+    const double rows = settings_.want_lse + settings_.want_entropy;
+    return width * (Elements(OutputShape(in_)) + matrices * Elements(MatrixShape())) +
+           row_width * rows * Elements(RowShape());
+  }
+
+  double WorkspaceBytes(int workers) const override {
+    // Results in the computing type, where they are converted afterwards.
+    const double unconverted = settings_.output_dtype == compute::DTypeOf<T>() ? 0 : 4 * ResponseBytes();
+    if (Empty()) return unconverted;
+    if (in_.from_tokens) {
+      return unconverted + compute::TokensWorkspaceBytes(problem_, WantedTokens(), workers);
+    }
+    return unconverted + compute::AttentionWorkspaceBytes(problem_.attention, WantedHeads(), workers);
+  }
+
+  double Flops() const override {
+    if (Empty()) return 0;
+    return in_.from_tokens ? compute::TokensFlops(problem_) : compute::AttentionFlops(problem_.attention);
+  }
+
+  absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
+    output_ = Tensor(compute::DTypeOf<T>(), OutputShape(in_), pool);
+    if (settings_.want_weights) weights_ = Tensor(compute::DTypeOf<T>(), MatrixShape(), pool);
+    if (settings_.want_scores) scores_ = Tensor(compute::DTypeOf<T>(), MatrixShape(), pool);
+    if (settings_.want_lse) lse_ = Tensor(compute::DTypeOf<T>(), RowShape(), pool);
+    if (settings_.want_entropy) entropy_ = Tensor(compute::DTypeOf<T>(), RowShape(), pool);
+    if (Empty()) return absl::OkStatus();
+    if (in_.from_tokens) {
+      compute::TokensResult<T> result;
+      result.output = output_.data<T>();
+      SetOptional(result);
+      return compute::AttentionFromTokens(executor, pool, problem_, result);
+    }
+    compute::AttentionResult<T> result;
+    result.output = compute::ContiguousHeads(output_.data<T>(), in_.heads, in_.n, in_.d_value);
+    SetOptional(result);
+    return compute::Attention(executor, pool, problem_.attention, result);
+  }
+
+  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+    const DType dtype = settings_.output_dtype;
+    Write(v1::AttentionResponse::kOutputFieldNumber, dtype, std::move(output_), pool, writer);
+    if (settings_.want_weights) {
+      Write(v1::AttentionResponse::kWeightsFieldNumber, dtype, std::move(weights_), pool, writer);
+    }
+    if (settings_.want_scores) {
+      Write(v1::AttentionResponse::kScoresFieldNumber, dtype, std::move(scores_), pool, writer);
+    }
+    if (settings_.want_lse) {
+      Write(v1::AttentionResponse::kLseFieldNumber, AtLeastFloat32(dtype), std::move(lse_), pool, writer);
+    }
+    if (settings_.want_entropy) {
+      Write(v1::AttentionResponse::kEntropyFieldNumber, AtLeastFloat32(dtype), std::move(entropy_), pool, writer);
+    }
+    writer.AddMessage(v1::AttentionResponse::kStatsFieldNumber, stats);
+  }
+
+ private:
+  // No query at all: every result is empty, whatever the other dimensions say.
+  bool Empty() const { return in_.batch == 0 || in_.heads == 0 || in_.n == 0; }
+
+  Shape MatrixShape() const { return AnswerShape(in_, {in_.n, in_.m}); }
+  Shape RowShape() const { return AnswerShape(in_, {in_.n}); }
+
+  static void Write(int number, DType dtype, Tensor tensor, runtime::BufferPool& pool, WireWriter& writer) {
+    if (tensor.dtype() != dtype) tensor = compute::ConvertTo(dtype, tensor, pool);
+    writer.AddTensor(number, std::move(tensor));
+  }
+
+  template <typename Result>
+  void SetOptional(Result& result) const {
+    result.weights = weights_.template data<T>();
+    result.scores = scores_.template data<T>();
+    result.lse = lse_.template data<T>();
+    result.entropy = entropy_.template data<T>();
+  }
+
+  // Which results are wanted, for the estimates: the pointers only have to differ from null.
+  template <typename Result>
+  Result Wanted() const {
+    static T somewhere;
+    Result result;
+    if (settings_.want_weights) result.weights = &somewhere;
+    if (settings_.want_scores) result.scores = &somewhere;
+    if (settings_.want_lse) result.lse = &somewhere;
+    if (settings_.want_entropy) result.entropy = &somewhere;
+    return result;
+  }
+  compute::TokensResult<T> WantedTokens() const { return Wanted<compute::TokensResult<T>>(); }
+  compute::AttentionResult<T> WantedHeads() const { return Wanted<compute::AttentionResult<T>>(); }
+
+  compute::AttentionProblem<T> MakeAttention() const {
+    compute::AttentionProblem<T> problem;
+    problem.batch = in_.batch;
+    problem.heads = in_.heads;
+    problem.kv_heads = in_.kv_heads;
+    problem.n = in_.n;
+    problem.m = in_.m;
+    problem.d = in_.d;
+    problem.d_value = in_.d_value;
+    problem.scale = settings_.scale;
+    problem.mask.causal = settings_.causal;
+    problem.mask.alignment = settings_.alignment;
+    problem.mask.allowed = Broadcast<uint8_t>(settings_.allowed);
+    problem.mask.bias = Broadcast<T>(settings_.bias);
+    problem.mask.key_lengths = settings_.key_lengths;
+    problem.normalization = settings_.normalization;
+    return problem;
+  }
+
+  compute::TokensProblem<T> MakeProblem() const {
+    compute::TokensProblem<T> problem;
+    if (Empty()) return problem;
+    problem.attention = MakeAttention();
+    const HeadsInputs& heads = in_.by_heads;
+    if (!in_.from_tokens) {
+      compute::AttentionProblem<T>& attention = problem.attention;
+      attention.query = compute::ContiguousHeads<const T>(heads.query.data<T>(), in_.heads, in_.n, in_.d);
+      attention.key = compute::ContiguousHeads<const T>(heads.key.data<T>(), in_.kv_heads, in_.m, in_.d);
+      attention.value = compute::ContiguousHeads<const T>(heads.value.data<T>(), in_.kv_heads, in_.m, in_.d_value);
+      return problem;
+    }
+    const TokensInputs& tokens = in_.by_tokens;
+    problem.d_model = tokens.d_model;
+    problem.d_context = tokens.d_context;
+    problem.d_out = tokens.d_out;
+    problem.x = tokens.x.data<T>();
+    problem.context = tokens.context.data<T>() != nullptr ? tokens.context.data<T>() : problem.x;
+    problem.w_q = tokens.w_q.data<T>();
+    problem.w_k = tokens.w_k.data<T>();
+    problem.w_v = tokens.w_v.data<T>();
+    problem.w_o = tokens.w_o.data<T>();
+    problem.b_q = tokens.b_q.data<T>();
+    problem.b_k = tokens.b_k.data<T>();
+    problem.b_v = tokens.b_v.data<T>();
+    problem.b_o = tokens.b_o.data<T>();
+    return problem;
+  }
+
+  const AttentionInputs in_;
+  const AttentionSettings settings_;
+  const compute::TokensProblem<T> problem_;  // views of in_ and settings_; the attention inside serves heads as well
+  Tensor output_, weights_, scores_, lse_, entropy_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Operation>> DecodeAttention(absl::Span<const WireSlice> slices,
+                                                           runtime::BufferPool& pool) {
+  v1::AttentionRequest request;
+  absl::StatusOr<WireRequest> wire = WireRequest::Parse(slices, request);
+  if (!wire.ok()) return wire.status();
+  RETURN_IF_ERROR(RefuseUnsupported(request));
+  FieldReader reader(*wire, pool);
+  absl::StatusOr<AttentionInputs> inputs = ReadAttentionInputs(request, reader);
+  if (!inputs.ok()) return inputs.status();
+  absl::StatusOr<AttentionSettings> settings = ReadAttentionSettings(request, *inputs, reader);
+  if (!settings.ok()) return settings.status();
+  if (inputs->wire_dtype == DType::kFloat64) {
+    return std::make_unique<AttentionOperation<double>>(*std::move(inputs), *std::move(settings));
+  }
+  return std::make_unique<AttentionOperation<float>>(*std::move(inputs), *std::move(settings));
+}
+
+}  // namespace attend::rpc

@@ -1,0 +1,36 @@
+// Everything of an attention request that is not an input tensor: score, mask, normalization, what to return.
+#ifndef ATTEND_SERVER_RPC_ATTENTION_SETTINGS_H_
+#define ATTEND_SERVER_RPC_ATTENTION_SETTINGS_H_
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "attend/v1/attend.pb.h"
+#include "server/compute/attention/problem.h"
+#include "server/compute/tensor.h"
+#include "server/rpc/attention_inputs.h"
+#include "server/rpc/field_reader.h"
+
+namespace attend::rpc {
+
+struct AttentionSettings {
+  double scale = 1;
+  bool causal = false;
+  compute::Alignment alignment = compute::Alignment::kBottomRight;
+  std::vector<int64_t> key_lengths;  // [batch] or empty
+  compute::Tensor allowed;           // BOOL, broadcastable to [batch, heads, n, m], or no memory
+  compute::Tensor bias;              // likewise, of the inputs' dtype
+  compute::Normalization normalization;
+  bool want_weights = false, want_scores = false, want_lse = false, want_entropy = false;
+  compute::DType output_dtype = compute::DType::kFloat32;
+};
+
+// UNIMPLEMENTED, naming the field, for what the contract has and this version does not serve: never ignored.
+absl::Status RefuseUnsupported(const v1::AttentionRequest& request);
+
+absl::StatusOr<AttentionSettings> ReadAttentionSettings(const v1::AttentionRequest& request,
+                                                        const AttentionInputs& inputs, FieldReader& reader);
+
+}  // namespace attend::rpc
+
+#endif  // ATTEND_SERVER_RPC_ATTENTION_SETTINGS_H_

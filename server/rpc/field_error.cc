@@ -1,0 +1,55 @@
+#include "server/rpc/field_error.h"
+
+#include <map>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "google/rpc/error_details.pb.h"
+
+namespace attend::rpc {
+namespace {
+
+void AddErrorInfo(absl::Status& status, absl::string_view reason, const std::map<std::string, std::string>& metadata) {
+  google::rpc::ErrorInfo info;
+  info.set_reason(std::string(reason));
+  info.set_domain(std::string(kErrorDomain));
+  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  status.SetPayload(kErrorInfoUrl, absl::Cord(info.SerializeAsString()));
+}
+
+void AddViolation(absl::Status& status, absl::string_view field, absl::string_view description) {
+  google::rpc::BadRequest bad_request;
+  auto* violation = bad_request.add_field_violations();
+  violation->set_field(std::string(field));
+  violation->set_description(std::string(description));
+  status.SetPayload(kBadRequestUrl, absl::Cord(bad_request.SerializeAsString()));
+}
+
+}  // namespace
+
+absl::Status InvalidField(absl::string_view field, absl::string_view got, absl::string_view expected) {
+  const std::string description = absl::StrCat("got ", got, ", expected ", expected);
+  absl::Status status = absl::InvalidArgumentError(absl::StrCat(field, ": ", description));
+  AddViolation(status, field, description);
+  AddErrorInfo(status, "INVALID_FIELD",
+               {{"field", std::string(field)}, {"got", std::string(got)}, {"expected", std::string(expected)}});
+  return status;
+}
+
+absl::Status UnsupportedField(absl::string_view field, absl::string_view got) {
+  absl::Status status = absl::UnimplementedError(absl::StrCat(field, ": ", got, " is not served by this version"));
+  AddViolation(status, field, absl::StrCat("got ", got, ", which this version does not serve"));
+  AddErrorInfo(status, "UNSUPPORTED_FIELD", {{"field", std::string(field)}, {"got", std::string(got)}});
+  return status;
+}
+
+absl::Status TooLarge(absl::string_view what, double need, uint64_t limit) {
+  const std::string needed = absl::StrFormat("%.0f", need);
+  absl::Status status =
+      absl::ResourceExhaustedError(absl::StrCat(what, " needs ", needed, " bytes, the limit is ", limit, " bytes"));
+  AddErrorInfo(status, "TOO_LARGE", {{"needed_bytes", needed}, {"limit_bytes", absl::StrCat(limit)}});
+  return status;
+}
+
+}  // namespace attend::rpc

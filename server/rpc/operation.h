@@ -1,0 +1,45 @@
+// What the call wrapper needs to know of an RPC: how to decode it, what it costs, how to run it and how to answer.
+// A new RPC is a decoder and an Operation; clock, admission, metrics and status mapping are the wrapper's.
+#ifndef ATTEND_SERVER_RPC_OPERATION_H_
+#define ATTEND_SERVER_RPC_OPERATION_H_
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "server/rpc/wire_cursor.h"
+#include "server/rpc/wire_writer.h"
+#include "server/runtime/buffer_pool.h"
+#include "server/runtime/executor.h"
+
+namespace attend::rpc {
+
+// A decoded, validated request that can be run once. Not thread-safe.
+class Operation {
+ public:
+  virtual ~Operation() = default;
+
+  // Bytes of the results' elements, as they go back to the caller.
+  virtual double ResponseBytes() const = 0;
+  // Bytes of working memory beside request and response, with up to `workers` tiles at once.
+  virtual double WorkspaceBytes(int workers) const = 0;
+  // Floating-point operations of the algorithm. Exact after Run at the latest.
+  virtual double Flops() const = 0;
+
+  // Computes. Results are allocated here, after the wrapper has checked the sizes above.
+  virtual absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) = 0;
+
+  // Writes the response, giving the results' memory away. REQUIRES: Run returned OK.
+  virtual void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) = 0;
+};
+
+// Thread-safe. Decodes a serialized request; its tensors are gathered into `pool`'s memory. The slices need not outlive
+// the call.
+using Decoder = std::function<absl::StatusOr<std::unique_ptr<Operation>>(absl::Span<const WireSlice> request,
+                                                                         runtime::BufferPool& pool)>;
+
+}  // namespace attend::rpc
+
+#endif  // ATTEND_SERVER_RPC_OPERATION_H_

@@ -1,0 +1,56 @@
+#include "server/rpc/service.h"
+
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+#include <grpcpp/impl/rpc_service_method.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/attention_codec.h"
+#include "server/rpc/matrix_exp_codec.h"
+#include "server/rpc/project_codec.h"
+#include "server/rpc/server_info_codec.h"
+
+namespace attend::rpc {
+namespace {
+
+const google::protobuf::ServiceDescriptor& Descriptor() {
+  return *v1::AttentionRequest::descriptor()->file()->FindServiceByName("AttentionService");
+}
+
+}  // namespace
+
+std::string ServiceName() { return Descriptor().full_name(); }
+
+std::vector<std::string> MethodNames() {
+  std::vector<std::string> names;
+  for (int i = 0; i < Descriptor().method_count(); ++i) names.push_back(Descriptor().method(i)->name());
+  return names;
+}
+
+Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& metrics,
+                 const v1::GetServerInfoResponse& server_info)
+    : environment_(environment) {
+  AddUnary("Attention", DecodeAttention, metrics);
+  AddUnary("MatrixExp", DecodeMatrixExp, metrics);
+  AddUnary("Project", DecodeProject, metrics);
+  AddUnary("GetServerInfo", ServerInfoDecoder(server_info), metrics);
+}
+
+void Service::AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics) {
+  const std::string path = absl::StrCat("/", ServiceName(), "/", name);
+  const int index = static_cast<int>(methods_.size());
+  const Method& method =
+      *methods_.emplace_back(std::make_unique<const Method>(Method{name, std::move(decoder), metrics.Method(name)}));
+  // gRPC keeps the pointer to the name, not the name.
+  paths_.push_back(std::make_unique<const std::string>(path));
+  AddMethod(
+      new grpc::internal::RpcServiceMethod(paths_.back()->c_str(), grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
+  MarkMethodRawCallback(index, new grpc::internal::CallbackBidiHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
+                                   [this, &method](grpc::CallbackServerContext* context) {
+                                     return StartCall(environment_, method, *context);
+                                   }));
+}
+
+}  // namespace attend::rpc

@@ -1,0 +1,37 @@
+// attend.v1.AttentionService on gRPC.
+#ifndef ATTEND_SERVER_RPC_SERVICE_H_
+#define ATTEND_SERVER_RPC_SERVICE_H_
+
+#include <grpcpp/impl/service_type.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attend/v1/attend.pb.h"
+#include "server/rpc/call.h"
+
+namespace attend::rpc {
+
+// The service's full name, and its methods in the contract's order.
+std::string ServiceName();
+std::vector<std::string> MethodNames();
+
+// Thread-safe. REQUIRES: what the environment and the metrics refer to outlives the server that this is registered
+// with.
+class Service final : public grpc::Service {
+ public:
+  Service(const CallEnvironment& environment, metrics::MetricsRegistry& metrics,
+          const v1::GetServerInfoResponse& server_info);
+
+ private:
+  void AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics);
+
+  const CallEnvironment environment_;
+  std::vector<std::unique_ptr<const Method>> methods_;
+  std::vector<std::unique_ptr<const std::string>> paths_;  // "/attend.v1.AttentionService/Attention"
+};
+
+}  // namespace attend::rpc
+
+#endif  // ATTEND_SERVER_RPC_SERVICE_H_

@@ -1,0 +1,185 @@
+#include "server/rpc/tensor_decoder.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/compute/convert.h"
+#include "server/rpc/field_error.h"
+#include "server/rpc/tensor_header.h"
+
+namespace attend::rpc {
+namespace {
+
+using compute::DType;
+using compute::Tensor;
+
+// How many elements are gathered before they are checked or converted: small enough to still be in the nearest cache.
+constexpr size_t kStrideElements = 4096;
+
+DType MemoryDType(DType wire) { return wire == DType::kBFloat16 || wire == DType::kFloat16 ? DType::kFloat32 : wire; }
+
+// "[0, 2, 5]" for element 13 of a [2, 3, 8].
+std::string PlaceOf(int64_t element, const compute::Shape& shape) {
+  std::vector<int64_t> place(shape.size());
+  for (size_t i = shape.size(); i-- > 0;) {
+    place[i] = element % shape[i];
+    element /= shape[i];
+  }
+  return absl::StrCat("[", absl::StrJoin(place, ", "), "]");
+}
+
+template <typename T>
+bool Allowed(T value, Values allowed) {
+  return std::isfinite(value) || (allowed == Values::kFiniteOrMinusInfinity && value < 0);
+}
+
+// Gathers the elements of one tensor.
+class Gather {
+ public:
+  Gather(const TensorHeader& header, Values allowed, absl::string_view field, runtime::BufferPool& pool)
+      : allowed_(allowed), field_(field), tensor_(MemoryDType(header.dtype), header.shape, pool) {}
+
+  absl::Status FromRaw(const TensorHeader& header) {
+    WireCursor in = header.raw;
+    switch (header.dtype) {
+      case DType::kFloat32:
+        return CopyChecked<float>(in, header.elements);
+      case DType::kFloat64:
+        return CopyChecked<double>(in, header.elements);
+      case DType::kBFloat16:
+        return Convert(in, header.elements, compute::BFloat16ToFloat);
+      case DType::kFloat16:
+        return Convert(in, header.elements, compute::Float16ToFloat);
+      case DType::kInt32:
+        in.Copy(tensor_.data<int32_t>(), header.raw.remaining());
+        return absl::OkStatus();
+      case DType::kBool:
+        in.Copy(tensor_.data<uint8_t>(), header.raw.remaining());
+        return CheckBools(header.elements);
+    }
+    return absl::InternalError("unhandled dtype");
+  }
+
+  absl::Status FromValues(const TensorHeader& header, const std::vector<WireCursor>& pieces) {
+    for (WireCursor in : pieces) {
+      while (!in.done()) {
+        WireTag tag;
+        in.ReadTag(tag);
+        if (tag.field != static_cast<int>(header.payload)) {
+          in.SkipValue(tag);
+          continue;
+        }
+        if (absl::Status status = ReadRun(tag, in, header.payload); !status.ok()) return status;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  Tensor Finish() { return std::move(tensor_); }
+
+ private:
+  absl::Status ReadRun(const WireTag& tag, WireCursor& in, Payload payload) {
+    WireCursor run;
+    if (tag.type == WireType::kLengthDelimited) {
+      in.TakeLengthDelimited(run);
+    } else {
+      const WireCursor begin = in;
+      in.SkipValue(tag);
+      run = begin;
+      WireCursor value;
+      run.Take(begin.remaining() - in.remaining(), value);
+      run = value;
+    }
+    switch (payload) {
+      case Payload::kFloats:
+        return CopyChecked<float>(run, static_cast<int64_t>(run.remaining() / sizeof(float)));
+      case Payload::kDoubles:
+        return CopyChecked<double>(run, static_cast<int64_t>(run.remaining() / sizeof(double)));
+      default:
+        return ReadVarints(run);
+    }
+  }
+
+  absl::Status ReadVarints(WireCursor& run) {
+    uint64_t value;
+    while (!run.done() && run.ReadVarint(value)) {
+      if (tensor_.dtype() == DType::kBool) {
+        tensor_.data<uint8_t>()[filled_++] = value != 0 ? 1 : 0;
+      } else {
+        tensor_.data<int32_t>()[filled_++] = static_cast<int32_t>(value);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  template <typename T>
+  absl::Status CopyChecked(WireCursor& in, int64_t count) {
+    for (int64_t done = 0; done < count;) {
+      const int64_t step = std::min<int64_t>(count - done, kStrideElements);
+      T* to = tensor_.data<T>() + filled_;
+      in.Copy(to, static_cast<uint64_t>(step) * sizeof(T));
+      if (absl::Status status = CheckValues(to, step); !status.ok()) return status;
+      filled_ += step;
+      done += step;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Convert(WireCursor& in, int64_t count, void (*convert)(const uint16_t*, float*, size_t)) {
+    uint16_t half[kStrideElements];
+    while (filled_ < count) {
+      const int64_t step = std::min<int64_t>(count - filled_, kStrideElements);
+      in.Copy(half, static_cast<uint64_t>(step) * sizeof(uint16_t));
+      float* to = tensor_.data<float>() + filled_;
+      convert(half, to, static_cast<size_t>(step));
+      if (absl::Status status = CheckValues(to, step); !status.ok()) return status;
+      filled_ += step;
+    }
+    return absl::OkStatus();
+  }
+
+  template <typename T>
+  absl::Status CheckValues(const T* values, int64_t count) const {
+    if (compute::AllFinite(values, static_cast<size_t>(count))) return absl::OkStatus();
+    for (int64_t i = 0; i < count; ++i) {
+      if (Allowed(values[i], allowed_)) continue;
+      return InvalidField(field_, absl::StrCat(values[i], " at ", PlaceOf(filled_ + i, tensor_.shape())),
+                          allowed_ == Values::kFinite ? "finite values" : "finite values or -infinity");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckBools(int64_t count) const {
+    const uint8_t* values = tensor_.data<uint8_t>();
+    for (int64_t i = 0; i < count; ++i) {
+      if (values[i] <= 1) continue;
+      return InvalidField(field_, absl::StrCat("byte ", values[i], " at ", PlaceOf(i, tensor_.shape())),
+                          "bytes 0 or 1 for BOOL");
+    }
+    return absl::OkStatus();
+  }
+
+  const Values allowed_;
+  const absl::string_view field_;
+  Tensor tensor_;
+  int64_t filled_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<DecodedTensor> TensorDecoder::Decode(const v1::Tensor& stub, absl::string_view field,
+                                                    Values allowed) const {
+  const std::vector<WireCursor> pieces = request_.Pieces(stub);
+  absl::StatusOr<TensorHeader> header = ReadTensorHeader(pieces, field);
+  if (!header.ok()) return header.status();
+  Gather gather(*header, allowed, field, pool_);
+  absl::Status gathered =
+      header->payload == Payload::kRaw ? gather.FromRaw(*header) : gather.FromValues(*header, pieces);
+  if (!gathered.ok()) return gathered;
+  return DecodedTensor{gather.Finish(), header->dtype};
+}
+
+}  // namespace attend::rpc

@@ -1,0 +1,151 @@
+#include "server/rpc/wire_reader.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/field_error.h"
+
+namespace attend::rpc {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::io::CodedOutputStream;
+using google::protobuf::io::StringOutputStream;
+
+// What happens to a field while the request is split.
+enum class Treatment { kCutOut, kDescend, kCopy, kDrop };
+
+// More tensors than any request needs; what protobuf could hold in 2 bytes each would cost us far more.
+constexpr size_t kMaxTensors = 4096;
+
+void CollectHolders(const Descriptor& message, std::set<const Descriptor*>& seen,
+                    std::set<const Descriptor*>& holders) {
+  if (!seen.insert(&message).second) return;
+  for (int i = 0; i < message.field_count(); ++i) {
+    const Descriptor* type = message.field(i)->message_type();
+    if (type == nullptr) continue;
+    CollectHolders(*type, seen, holders);
+    if (type == v1::Tensor::descriptor() || holders.contains(type)) holders.insert(&message);
+  }
+}
+
+// The contract's messages that hold a Tensor, however deep.
+const std::set<const Descriptor*>& TensorHolders() {
+  static const auto* const kHolders = [] {
+    auto* holders = new std::set<const Descriptor*>;
+    std::set<const Descriptor*> seen;
+    const auto* file = v1::Tensor::descriptor()->file();
+    for (int i = 0; i < file->message_type_count(); ++i) CollectHolders(*file->message_type(i), seen, *holders);
+    return holders;
+  }();
+  return *kHolders;
+}
+
+Treatment TreatmentOf(const FieldDescriptor* field, WireType type) {
+  if (field == nullptr) return Treatment::kDrop;
+  if (field->message_type() == nullptr) return Treatment::kCopy;
+  if (type != WireType::kLengthDelimited) return Treatment::kDrop;  // protobuf takes it for an unknown field
+  if (field->message_type() == v1::Tensor::descriptor()) return Treatment::kCutOut;
+  return TensorHolders().contains(field->message_type()) ? Treatment::kDescend : Treatment::kCopy;
+}
+
+void WriteTag(const WireTag& tag, CodedOutputStream& out) {
+  out.WriteTag(static_cast<uint32_t>(tag.field) << 3 | static_cast<uint32_t>(tag.type));
+}
+
+void WriteLengthDelimited(const WireTag& tag, const std::string& body, CodedOutputStream& out) {
+  WriteTag(tag, out);
+  out.WriteVarint64(body.size());
+  out.WriteString(body);
+}
+
+class Splitter {
+ public:
+  explicit Splitter(std::vector<WireCursor>& tensors) : tensors_(tensors) {}
+
+  // Appends what is left of `in`, a message of type `type`, to `rest`. False where the wire format is broken.
+  bool Split(WireCursor in, const Descriptor& type, std::string& rest) {
+    StringOutputStream stream(&rest);
+    CodedOutputStream out(&stream);
+    while (!in.done()) {
+      WireTag tag;
+      if (!in.ReadTag(tag) || !SplitField(tag, in, type, out)) return false;
+    }
+    return true;
+  }
+
+ private:
+  bool SplitField(const WireTag& tag, WireCursor& in, const Descriptor& type, CodedOutputStream& out) {
+    const FieldDescriptor* field = type.FindFieldByNumber(tag.field);
+    switch (TreatmentOf(field, tag.type)) {
+      case Treatment::kCutOut:
+        return CutOut(tag, in, out);
+      case Treatment::kDescend:
+        return Descend(tag, in, *field->message_type(), out);
+      case Treatment::kCopy:
+        return CopyField(tag, in, out);
+      case Treatment::kDrop:
+        return in.SkipValue(tag);
+    }
+    return false;
+  }
+
+  bool CutOut(const WireTag& tag, WireCursor& in, CodedOutputStream& out) {
+    WireCursor body;
+    if (!in.TakeLengthDelimited(body) || tensors_.size() == kMaxTensors) return false;
+    v1::Tensor stub;
+    stub.add_shape(static_cast<int64_t>(tensors_.size()));
+    tensors_.push_back(body);
+    WriteLengthDelimited(tag, stub.SerializeAsString(), out);
+    return true;
+  }
+
+  bool Descend(const WireTag& tag, WireCursor& in, const Descriptor& type, CodedOutputStream& out) {
+    WireCursor body;
+    std::string rest;
+    if (!in.TakeLengthDelimited(body) || !Split(body, type, rest)) return false;
+    WriteLengthDelimited(tag, rest, out);
+    return true;
+  }
+
+  bool CopyField(const WireTag& tag, WireCursor& in, CodedOutputStream& out) {
+    const WireCursor begin = in;
+    if (!in.SkipValue(tag)) return false;
+    std::string value(begin.remaining() - in.remaining(), '\0');
+    WireCursor from = begin;
+    if (!from.Copy(value.data(), value.size())) return false;
+    WriteTag(tag, out);
+    out.WriteString(value);
+    return true;
+  }
+
+  std::vector<WireCursor>& tensors_;
+};
+
+}  // namespace
+
+absl::StatusOr<WireRequest> WireRequest::Parse(absl::Span<const WireSlice> slices, google::protobuf::Message& message) {
+  WireRequest request;
+  const WireCursor whole(slices);
+  request.bytes_ = whole.remaining();
+  std::string rest;
+  if (!Splitter(request.tensors_).Split(whole, *message.GetDescriptor(), rest) || !message.ParseFromString(rest)) {
+    return InvalidField("request", absl::StrCat(request.bytes_, " bytes that end too early or are malformed"),
+                        absl::StrCat("a serialized ", message.GetTypeName(), " of at most ", kMaxTensors, " tensors"));
+  }
+  return request;
+}
+
+std::vector<WireCursor> WireRequest::Pieces(const v1::Tensor& stub) const {
+  std::vector<WireCursor> pieces;
+  for (int64_t index : stub.shape()) pieces.push_back(tensors_[static_cast<size_t>(index)]);
+  return pieces;
+}
+
+}  // namespace attend::rpc

@@ -1,0 +1,38 @@
+// Splits a serialized request: what is a Tensor stays where it is, in the wire's slices; the rest is parsed as an
+// ordinary small message. Thread-compatible.
+//
+// In the parsed message every Tensor is a stub whose `shape` lists indices into the request's tensors, in the order in
+// which they came. Protobuf merges repeated occurrences of a field, oneofs and maps itself while it parses the stubs,
+// so a stub with several indices is a tensor that came in several pieces, to be read one after the other.
+#ifndef ATTEND_SERVER_RPC_WIRE_READER_H_
+#define ATTEND_SERVER_RPC_WIRE_READER_H_
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "attend/v1/attend.pb.h"
+#include "server/rpc/wire_cursor.h"
+
+namespace attend::rpc {
+
+class WireRequest {
+ public:
+  // Parses `slices` into `message`, which may be any message of the contract. Unknown fields are skipped.
+  // REQUIRES: the slices' memory and the span outlive the request.
+  // Returns INVALID_ARGUMENT where the bytes are not such a message.
+  static absl::StatusOr<WireRequest> Parse(absl::Span<const WireSlice> slices, google::protobuf::Message& message);
+
+  // The bodies of the Tensor that `stub` stands for.
+  std::vector<WireCursor> Pieces(const v1::Tensor& stub) const;
+
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::vector<WireCursor> tensors_;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace attend::rpc
+
+#endif  // ATTEND_SERVER_RPC_WIRE_READER_H_

@@ -1,0 +1,70 @@
+// Aligned memory that is used again instead of being given back to the system after each call: fresh pages cost as
+// much to touch as the copies that fill them. Thread-safe. A Buffer may outlive the pool.
+#ifndef ATTEND_SERVER_RUNTIME_BUFFER_POOL_H_
+#define ATTEND_SERVER_RUNTIME_BUFFER_POOL_H_
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+namespace attend::runtime {
+
+inline constexpr size_t kBufferAlignment = 64;
+
+namespace internal {
+class PoolState;
+}
+
+// Owns one block; gives it back to its pool when destroyed. Move-only. The contents start unspecified.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }  // as asked for, bytes
+
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  friend class BufferPool;
+  Buffer(std::shared_ptr<internal::PoolState> pool, std::byte* data, size_t size, size_t capacity);
+  void Release();
+
+  std::shared_ptr<internal::PoolState> pool_;
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
+};
+
+class BufferPool {
+ public:
+  static constexpr size_t kDefaultMaxIdleBytes = size_t{256} << 20;
+
+  // Keeps at most `max_idle_bytes` of blocks that nobody uses; more than that goes back to the system.
+  explicit BufferPool(size_t max_idle_bytes = kDefaultMaxIdleBytes);
+
+  // A block of `bytes`, aligned to kBufferAlignment. Throws std::bad_alloc where the system has none: callers bound
+  // what they ask for beforehand.
+  Buffer Allocate(size_t bytes);
+
+  template <typename T>
+  Buffer AllocateArray(size_t count) {
+    return Allocate(count * sizeof(T));
+  }
+
+  size_t idle_bytes() const;    // kept for the next call
+  size_t in_use_bytes() const;  // held by Buffers now
+
+ private:
+  std::shared_ptr<internal::PoolState> state_;
+};
+
+}  // namespace attend::runtime
+
+#endif  // ATTEND_SERVER_RUNTIME_BUFFER_POOL_H_

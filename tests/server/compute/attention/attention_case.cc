@@ -1,0 +1,174 @@
+#include "tests/server/compute/attention/attention_case.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+namespace attend::compute {
+namespace {
+
+template <typename T>
+std::vector<T> Convert(const std::vector<double>& from) {
+  return std::vector<T>(from.begin(), from.end());
+}
+
+double LargestNorm(const std::vector<double>& matrix, int64_t cols) {
+  double largest = 0;
+  for (size_t row = 0; row + static_cast<size_t>(cols) <= matrix.size(); row += static_cast<size_t>(cols)) {
+    double sum = 0;
+    for (int64_t j = 0; j < cols; ++j) sum += matrix[row + j] * matrix[row + j];
+    largest = std::max(largest, std::sqrt(sum));
+  }
+  return largest;
+}
+
+double LargestFinite(const std::vector<double>& values) {
+  double largest = 0;
+  for (const double v : values) {
+    if (std::isfinite(v)) largest = std::max(largest, std::fabs(v));
+  }
+  return largest;
+}
+
+}  // namespace
+
+std::vector<double> RandomNormal(int64_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<double> values(static_cast<size_t>(count));
+  for (double& v : values) v = normal(random);
+  return values;
+}
+
+AttentionCase RandomCase(const Sizes& s, uint64_t seed) {
+  AttentionCase c;
+  c.name = testing::PrintToString(std::vector<int64_t>{s.batch, s.heads, s.kv_heads, s.n, s.m, s.d, s.d_value});
+  c.batch = s.batch;
+  c.heads = s.heads;
+  c.kv_heads = s.kv_heads;
+  c.n = s.n;
+  c.m = s.m;
+  c.d = s.d;
+  c.d_value = s.d_value;
+  c.query = RandomNormal(s.batch * s.heads * s.n * s.d, 3 * seed);
+  c.key = RandomNormal(s.batch * s.kv_heads * s.m * s.d, 3 * seed + 1);
+  c.value = RandomNormal(s.batch * s.kv_heads * s.m * s.d_value, 3 * seed + 2);
+  c.scale = 1 / std::sqrt(static_cast<double>(s.d));
+  return c;
+}
+
+// A score of norm |q| |k| carries an error of a few of its own roundings (a dot product's errors mostly cancel: 4 is
+// twice what the worst of these sizes shows), and moves its weight by that much, relatively. The exponential, the sums
+// and the division add a dozen roundings. An entropy's derivative is at most 2 log m times the weights' error.
+Tolerance ToleranceFor(const AttentionCase& c, double epsilon) {
+  const double score = epsilon * (4 * std::fabs(c.scale) * LargestNorm(c.query, c.d) * LargestNorm(c.key, c.d) +
+                                  LargestFinite(c.bias.data));
+  double weight = 2 * score + 12 * epsilon;
+  if (const auto* generator = std::get_if<GeneratorExpNormalization>(&c.normalization)) {
+    // d exp(tG) is at most t |dG| in the infinity norm, |dG| twice the error of a row of rates.
+    double largest = 0;
+    for (int64_t head = 0; head < c.batch * c.heads; ++head) {
+      largest = std::max(largest, LargestFinite(ScoresOfHead(c, head / c.heads, head % c.heads)));
+    }
+    const double rate = generator->rate == Rate::kExp ? std::exp(largest) : largest + 1;
+    const double rate_error = generator->rate == Rate::kExp ? rate * (score + 2 * epsilon) : score + 2 * epsilon * rate;
+    weight = 2 * generator->time * static_cast<double>(c.n) * rate_error + 12 * epsilon;
+  }
+  const double logs = 2 * std::log(static_cast<double>(c.m) + 2);
+  return {score + epsilon, weight * LargestFinite(c.value), weight, 2 * score + 8 * epsilon * (1 + logs),
+          weight * logs};
+}
+
+template <typename T>
+AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vector<T>& bias) {
+  AttentionProblem<T> p;
+  p.batch = c.batch;
+  p.heads = c.heads;
+  p.kv_heads = c.kv_heads;
+  p.n = c.n;
+  p.m = c.m;
+  p.d = c.d;
+  p.d_value = c.d_value;
+  p.scale = c.scale;
+  p.mask.causal = c.causal;
+  p.mask.alignment = c.alignment;
+  p.mask.allowed = c.allowed.View(c.allowed.data);
+  p.mask.bias = c.bias.View(bias);
+  p.mask.key_lengths = c.key_lengths;
+  p.normalization = c.normalization;
+  return p;
+}
+
+template <typename T>
+absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, Wanted wanted, Answer& answer) {
+  const std::vector<T> query = Convert<T>(c.query);
+  const std::vector<T> key = Convert<T>(c.key);
+  const std::vector<T> value = Convert<T>(c.value);
+  const std::vector<T> bias = Convert<T>(c.bias.data);
+  AttentionProblem<T> p = ProblemWithoutHeads<T>(c, bias);
+  p.query = ContiguousHeads<const T>(query.data(), c.heads, c.n, c.d);
+  p.key = ContiguousHeads<const T>(key.data(), c.kv_heads, c.m, c.d);
+  p.value = ContiguousHeads<const T>(value.data(), c.kv_heads, c.m, c.d_value);
+
+  const int64_t rows = c.batch * c.heads * c.n;
+  ResultMemory<T> memory(rows * c.d_value, wanted == Wanted::kEverything ? rows : 0, c.m);
+  AttentionResult<T> result;
+  result.output = ContiguousHeads(memory.output.data(), c.heads, c.n, c.d_value);
+  if (wanted == Wanted::kEverything) {
+    result.weights = memory.weights.data();
+    result.scores = memory.scores.data();
+    result.lse = memory.lse.data();
+    result.entropy = memory.entropy.data();
+  }
+  runtime::BufferPool pool;
+  const absl::Status done = Attention(executor, pool, p, result);
+  answer = memory.ToAnswer();
+  return done;
+}
+
+testing::AssertionResult AllNear(const std::vector<double>& got, const std::vector<double>& want, double tolerance) {
+  if (got.size() != want.size()) {
+    return testing::AssertionFailure() << got.size() << " elements, expected " << want.size();
+  }
+  size_t worst = 0;
+  double largest = -1;
+  for (size_t i = 0; i < got.size(); ++i) {
+    double error = got[i] == want[i] ? 0 : std::fabs(got[i] - want[i]);
+    if (std::isnan(error)) error = std::numeric_limits<double>::infinity();
+    if (error > largest) {
+      largest = error;
+      worst = i;
+    }
+  }
+  if (largest <= tolerance) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "element " << worst << " is " << got[worst] << ", expected " << want[worst]
+                                     << ", off by " << largest << ", allowed " << tolerance;
+}
+
+template <typename T>
+void ExpectAgreement(const AttentionCase& c) {
+  const runtime::Cancellation cancellation;
+  runtime::InlineExecutor executor(cancellation);
+  const Answer want = Oracle(c);
+  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<T>::epsilon());
+  Answer got;
+  const absl::Status done = RunCase<T>(c, executor, Wanted::kEverything, got);
+  ASSERT_TRUE(done.ok()) << c.name << ": " << done;
+  EXPECT_TRUE(AllNear(got.output, want.output, tolerance.output)) << c.name << " output";
+  EXPECT_TRUE(AllNear(got.weights, want.weights, tolerance.weight)) << c.name << " weights";
+  EXPECT_TRUE(AllNear(got.scores, want.scores, tolerance.score)) << c.name << " scores";
+  EXPECT_TRUE(AllNear(got.lse, want.lse, tolerance.lse)) << c.name << " lse";
+  EXPECT_TRUE(AllNear(got.entropy, want.entropy, tolerance.entropy)) << c.name << " entropy";
+  Answer alone;
+  ASSERT_TRUE(RunCase<T>(c, executor, Wanted::kOutputOnly, alone).ok()) << c.name;
+  EXPECT_TRUE(AllNear(alone.output, want.output, tolerance.output)) << c.name << " output, wanted alone";
+}
+
+template AttentionProblem<float> ProblemWithoutHeads(const AttentionCase&, const std::vector<float>&);
+template AttentionProblem<double> ProblemWithoutHeads(const AttentionCase&, const std::vector<double>&);
+template absl::Status RunCase<float>(const AttentionCase&, runtime::Executor&, Wanted, Answer&);
+template absl::Status RunCase<double>(const AttentionCase&, runtime::Executor&, Wanted, Answer&);
+template void ExpectAgreement<float>(const AttentionCase&);
+template void ExpectAgreement<double>(const AttentionCase&);
+
+}  // namespace attend::compute

@@ -1,0 +1,143 @@
+// Attention problems for tests: made once in double from numbers that float holds too, run in either type, and answered
+// by plain double loops that share nothing with the kernel.
+#ifndef ATTEND_TESTS_SERVER_COMPUTE_ATTENTION_ATTENTION_CASE_H_
+#define ATTEND_TESTS_SERVER_COMPUTE_ATTENTION_ATTENTION_CASE_H_
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/compute/attention/attention.h"
+
+namespace attend::compute {
+
+inline constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+
+// A tensor that is broadcast to [batch, heads, n, m]; empty data: absent.
+template <typename T>
+struct BroadcastCase {
+  std::array<int64_t, 4> shape = {1, 1, 1, 1};
+  std::vector<T> data;
+
+  template <typename To>
+  BroadcastView<To> View(const std::vector<To>& converted) const {
+    if (converted.empty()) return {};
+    BroadcastView<To> view{converted.data(), {}};
+    int64_t stride = 1;
+    for (int i = 3; i >= 0; --i) {
+      view.strides[i] = shape[i] == 1 ? 0 : stride;
+      stride *= shape[i];
+    }
+    return view;
+  }
+};
+
+struct AttentionCase {
+  std::string name;
+  int64_t batch = 1;
+  int64_t heads = 1;
+  int64_t kv_heads = 1;
+  int64_t n = 1;
+  int64_t m = 1;
+  int64_t d = 1;
+  int64_t d_value = 1;
+  std::vector<double> query;
+  std::vector<double> key;
+  std::vector<double> value;
+  double scale = 1;
+  bool causal = false;
+  Alignment alignment = Alignment::kBottomRight;
+  std::vector<int64_t> key_lengths;
+  BroadcastCase<uint8_t> allowed;
+  BroadcastCase<double> bias;
+  Normalization normalization;
+};
+
+struct Answer {
+  std::vector<double> output;
+  std::vector<double> weights;
+  std::vector<double> scores;
+  std::vector<double> lse;
+  std::vector<double> entropy;
+};
+
+struct Sizes {
+  int64_t batch = 1;
+  int64_t heads = 1;
+  int64_t kv_heads = 1;
+  int64_t n = 1;
+  int64_t m = 1;
+  int64_t d = 1;
+  int64_t d_value = 1;
+};
+
+// Normally distributed query, key and value; scale 1 / sqrt(d).
+AttentionCase RandomCase(const Sizes& sizes, uint64_t seed);
+std::vector<double> RandomNormal(int64_t count, uint64_t seed);
+
+Answer Oracle(const AttentionCase& c);
+// The oracle's scores [n, m] of one head.
+std::vector<double> ScoresOfHead(const AttentionCase& c, int64_t batch, int64_t head);
+
+// What the tests allow between a run in T and the oracle, from the inputs' norms.
+struct Tolerance {
+  double score = 0;  // of q . k * scale + bias
+  double output = 0;
+  double weight = 0;
+  double lse = 0;
+  double entropy = 0;
+};
+Tolerance ToleranceFor(const AttentionCase& c, double epsilon);
+
+// The memory that a run in T fills; it starts as NaN.
+template <typename T>
+struct ResultMemory {
+  static constexpr T kPoison = std::numeric_limits<T>::quiet_NaN();
+
+  ResultMemory(int64_t output_elements, int64_t rows, int64_t m)
+      : output(static_cast<size_t>(output_elements), kPoison),
+        weights(static_cast<size_t>(rows * m), kPoison),
+        scores(weights),
+        lse(static_cast<size_t>(rows), kPoison),
+        entropy(lse) {}
+
+  Answer ToAnswer() const {
+    return {{output.begin(), output.end()},
+            {weights.begin(), weights.end()},
+            {scores.begin(), scores.end()},
+            {lse.begin(), lse.end()},
+            {entropy.begin(), entropy.end()}};
+  }
+
+  std::vector<T> output;
+  std::vector<T> weights;
+  std::vector<T> scores;
+  std::vector<T> lse;
+  std::vector<T> entropy;
+};
+
+// Sizes, scale, mask and normalization of a case as T has them; `bias` is the case's, in T.
+template <typename T>
+AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vector<T>& bias);
+
+enum class Wanted { kOutputOnly, kEverything };
+
+// The results of Attention in T.
+template <typename T>
+absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, Wanted wanted, Answer& answer);
+
+// Every element within `tolerance`, infinities equal; the worst element is named.
+testing::AssertionResult AllNear(const std::vector<double>& got, const std::vector<double>& want, double tolerance);
+
+// Runs the case in T with all outputs and compares each with the oracle.
+template <typename T>
+void ExpectAgreement(const AttentionCase& c);
+
+}  // namespace attend::compute
+
+#endif  // ATTEND_TESTS_SERVER_COMPUTE_ATTENTION_ATTENTION_CASE_H_

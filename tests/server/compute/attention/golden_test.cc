@@ -1,0 +1,152 @@
+// The cases of tests/golden/attention.json that Attention and AttentionFromTokens answer.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "tests/golden/golden.h"
+#include "tests/server/compute/attention/attention_case.h"
+#include "tests/server/compute/attention/tokens_case.h"
+
+namespace attend::compute {
+namespace {
+
+using golden::GoldenTensor;
+using golden::LoadGolden;
+using golden::ParseTensor;
+using nlohmann::json;
+
+// Scores, masks and positions that AttentionProblem has no field for.
+bool InScope(const json& options) {
+  for (const char* field : {"window_left", "window_right", "softcap", "alibi_slopes", "position"}) {
+    if (options.contains(field)) return false;
+  }
+  const std::string score = options.value("score", "");
+  return score != "ADDITIVE" && score != "BILINEAR";
+}
+
+std::vector<double> DataOf(const json& inputs, const char* name) {
+  return inputs.contains(name) ? ParseTensor(inputs[name]).data : std::vector<double>();
+}
+
+template <typename T>
+void ReadBroadcast(const json& tensor, BroadcastCase<T>& to) {
+  const GoldenTensor parsed = ParseTensor(tensor);
+  std::copy(parsed.shape.begin(), parsed.shape.end(), to.shape.begin());
+  to.data.assign(parsed.data.begin(), parsed.data.end());
+}
+
+void ReadOptions(const json& test, AttentionCase& c) {
+  const json& options = test["options"];
+  c.scale = options.value("scale", options.value("score", "") == "DOT_PRODUCT" ? 1.0 : 1 / std::sqrt(c.d));
+  c.causal = options.contains("causal");
+  if (options.value("causal", "") == "TOP_LEFT") c.alignment = Alignment::kTopLeft;
+  if (options.contains("mask")) ReadBroadcast(options["mask"], c.allowed);
+  if (test["inputs"].contains("bias")) ReadBroadcast(test["inputs"]["bias"], c.bias);
+  if (options.contains("rate")) {
+    const std::string rate = options["rate"];
+    c.normalization = GeneratorExpNormalization{rate == "EXP"    ? Rate::kExp
+                                                : rate == "RELU" ? Rate::kRelu
+                                                                 : Rate::kSoftplus,
+                                                options["time"].get<double>()};
+  }
+}
+
+AttentionCase ReadHeads(const json& test) {
+  const GoldenTensor query = ParseTensor(test["inputs"]["query"]);
+  const GoldenTensor key = ParseTensor(test["inputs"]["key"]);
+  const GoldenTensor value = ParseTensor(test["inputs"]["value"]);
+  AttentionCase c;
+  c.name = test["name"];
+  c.batch = query.shape[0];
+  c.heads = query.shape[1];
+  c.n = query.shape[2];
+  c.d = query.shape[3];
+  c.kv_heads = key.shape[1];
+  c.m = key.shape[2];
+  c.d_value = value.shape[3];
+  c.query = query.data;
+  c.key = key.data;
+  c.value = value.data;
+  ReadOptions(test, c);
+  return c;
+}
+
+TokensCase ReadTokens(const json& test) {
+  const json& inputs = test["inputs"];
+  const GoldenTensor x = ParseTensor(inputs["x"]);
+  const GoldenTensor context = ParseTensor(inputs.contains("context") ? inputs["context"] : inputs["x"]);
+  const int64_t heads = std::stoll(test["options"]["heads"].dump());
+  TokensCase c;
+  c.d_model = x.shape[2];
+  c.d_context = context.shape[2];
+  c.x = x.data;
+  c.context = DataOf(inputs, "context");
+  c.w_q = DataOf(inputs, "w_q");
+  c.w_k = DataOf(inputs, "w_k");
+  c.w_v = DataOf(inputs, "w_v");
+  c.w_o = DataOf(inputs, "w_o");
+  c.b_q = DataOf(inputs, "b_q");
+  c.b_k = DataOf(inputs, "b_k");
+  c.b_v = DataOf(inputs, "b_v");
+  c.b_o = DataOf(inputs, "b_o");
+  c.d_out = ParseTensor(inputs["w_o"]).shape[1];
+  AttentionCase& a = c.attention;
+  a.name = test["name"];
+  a.batch = x.shape[0];
+  a.heads = a.kv_heads = heads;
+  a.n = x.shape[1];
+  a.m = context.shape[1];
+  a.d = ParseTensor(inputs["w_q"]).shape[1] / heads;
+  a.d_value = ParseTensor(inputs["w_v"]).shape[1] / heads;
+  ReadOptions(test, a);
+  return c;
+}
+
+void Compare(const json& test, const Answer& got, const Tolerance& tolerance) {
+  const auto expect = [&](const char* name, const std::vector<double>& values, double allowed) {
+    if (!test.contains(name)) return;
+    EXPECT_TRUE(AllNear(values, ParseTensor(test[name]).data, allowed)) << test["name"] << " " << name;
+  };
+  expect("output", got.output, tolerance.output);
+  expect("weights", got.weights, tolerance.weight);
+  expect("lse", got.lse, tolerance.lse);
+  expect("entropy", got.entropy, tolerance.entropy);
+}
+
+template <typename T>
+class AttentionGolden : public testing::Test {
+ public:
+  // The inputs are float64: in float32 each is rounded once, which moves the results by about as much as computing
+  // them.
+  static constexpr double kRounding = sizeof(T) == 4 ? 2 : 1;
+};
+using FloatTypes = testing::Types<float, double>;
+TYPED_TEST_SUITE(AttentionGolden, FloatTypes);
+
+TYPED_TEST(AttentionGolden, EveryCaseInScope) {
+  const runtime::Cancellation cancellation;
+  runtime::InlineExecutor executor(cancellation);
+  const double epsilon = TestFixture::kRounding * std::numeric_limits<TypeParam>::epsilon();
+  std::set<std::string> tried;
+  const json golden = LoadGolden("attention.json");
+  for (const json& test : golden["cases"]) {
+    if (!InScope(test["options"])) continue;
+    tried.insert(test["name"]);
+    Answer got;
+    if (test["inputs"].contains("x")) {
+      const TokensCase c = ReadTokens(test);
+      ASSERT_TRUE(RunTokens<TypeParam>(c, executor, got).ok()) << test["name"];
+      Compare(test, got, TokensTolerance(c, epsilon));
+    } else {
+      const AttentionCase c = ReadHeads(test);
+      ASSERT_TRUE(RunCase<TypeParam>(c, executor, Wanted::kEverything, got).ok()) << test["name"];
+      Compare(test, got, ToleranceFor(c, epsilon));
+    }
+  }
+  EXPECT_EQ(tried.size(), 21u) << testing::PrintToString(tried);
+}
+
+}  // namespace
+}  // namespace attend::compute

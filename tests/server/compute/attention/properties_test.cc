@@ -1,0 +1,130 @@
+// What holds for every softmax attention, whatever the numbers.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "tests/server/compute/attention/attention_case.h"
+
+namespace attend::compute {
+namespace {
+
+template <typename T>
+class AttentionProperties : public testing::Test {
+ public:
+  Answer Run(const AttentionCase& c) {
+    Answer answer;
+    const absl::Status done = RunCase<T>(c, executor, Wanted::kEverything, answer);
+    EXPECT_TRUE(done.ok()) << done;
+    return answer;
+  }
+
+  runtime::Cancellation cancellation;
+  runtime::InlineExecutor executor{cancellation};
+};
+using FloatTypes = testing::Types<float, double>;
+TYPED_TEST_SUITE(AttentionProperties, FloatTypes);
+
+// The rows `keys` of a [batch * heads, m, cols] tensor.
+std::vector<double> Rows(const std::vector<double>& tensor, int64_t m, int64_t cols, const std::vector<int64_t>& keys) {
+  std::vector<double> chosen;
+  for (size_t head = 0; head * static_cast<size_t>(m * cols) < tensor.size(); ++head) {
+    for (const int64_t key : keys) {
+      const auto begin = tensor.begin() + static_cast<int64_t>(head) * m * cols + key * cols;
+      chosen.insert(chosen.end(), begin, begin + cols);
+    }
+  }
+  return chosen;
+}
+
+AttentionCase WithKeys(const AttentionCase& c, const std::vector<int64_t>& keys) {
+  AttentionCase chosen = c;
+  chosen.key = Rows(c.key, c.m, c.d, keys);
+  chosen.value = Rows(c.value, c.m, c.d_value, keys);
+  chosen.m = static_cast<int64_t>(keys.size());
+  return chosen;
+}
+
+std::vector<int64_t> Range(int64_t begin, int64_t end) {
+  std::vector<int64_t> keys(static_cast<size_t>(end - begin));
+  std::iota(keys.begin(), keys.end(), begin);
+  return keys;
+}
+
+TYPED_TEST(AttentionProperties, RowsOfWeightsSumToOne) {
+  AttentionCase c = RandomCase({1, 2, 2, 65, 1100, 8, 1}, 1);
+  c.causal = true;
+  const Answer got = this->Run(c);
+  for (size_t row = 0; row < 2 * 65; ++row) {
+    const auto begin = got.weights.begin() + static_cast<int64_t>(row) * 1100;
+    EXPECT_GE(*std::min_element(begin, begin + 1100), 0);
+    // The kernel sums in lanes of at least 8: up to 138 roundings in a row, of which about sqrt(138) remain.
+    const auto sum = static_cast<double>(std::accumulate(begin, begin + 1100, 0.0L));
+    EXPECT_NEAR(sum, 1, 12 * std::numeric_limits<TypeParam>::epsilon());
+  }
+}
+
+TYPED_TEST(AttentionProperties, CausalPrefixesDoNotSeeLaterTokens) {
+  AttentionCase c = RandomCase({1, 2, 2, 150, 150, 8, 3}, 2);
+  c.causal = true;
+  AttentionCase later = c;
+  for (size_t head = 0; head < 2; ++head) {
+    for (size_t i = (head * 150 + 140) * 8; i < (head + 1) * 150 * 8; ++i) later.key[i] = -7 * c.key[i];
+    for (size_t i = (head * 150 + 140) * 3; i < (head + 1) * 150 * 3; ++i) later.value[i] = 100;
+  }
+  const Answer before = this->Run(c);
+  const Answer after = this->Run(later);
+  for (size_t head = 0; head < 2; ++head) {
+    for (size_t i = head * 150 * 3; i < (head * 150 + 140) * 3; ++i) ASSERT_EQ(after.output[i], before.output[i]) << i;
+    EXPECT_NE(after.output[(head * 150 + 140) * 3], before.output[(head * 150 + 140) * 3]);
+  }
+}
+
+TYPED_TEST(AttentionProperties, TheOrderOfTheKeysDoesNotMatter) {
+  const AttentionCase c = RandomCase({2, 2, 1, 17, 600, 8, 5}, 3);
+  std::vector<int64_t> order = Range(0, 600);
+  std::shuffle(order.begin(), order.end(), std::mt19937_64(4));
+  const Answer got = this->Run(WithKeys(c, order));
+  const Answer want = this->Run(c);
+  // Both runs are within the tolerance of the same truth.
+  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+  EXPECT_TRUE(AllNear(got.output, want.output, 2 * tolerance.output));
+  EXPECT_TRUE(AllNear(got.lse, want.lse, 2 * tolerance.lse));
+  EXPECT_TRUE(AllNear(got.entropy, want.entropy, 2 * tolerance.entropy));
+}
+
+TYPED_TEST(AttentionProperties, PartsOfTheKeysMergeByTheirLse) {
+  const AttentionCase c = RandomCase({1, 2, 2, 17, 700, 8, 5}, 5);
+  const Answer whole = this->Run(c);
+  const Answer first = this->Run(WithKeys(c, Range(0, 123)));
+  const Answer second = this->Run(WithKeys(c, Range(123, 700)));
+  std::vector<double> merged;
+  for (size_t row = 0; row < whole.lse.size(); ++row) {
+    const double larger = std::max(first.lse[row], second.lse[row]);
+    const double lse = larger + std::log(std::exp(first.lse[row] - larger) + std::exp(second.lse[row] - larger));
+    for (size_t j = row * 5; j < row * 5 + 5; ++j) {
+      merged.push_back(std::exp(first.lse[row] - lse) * first.output[j] +
+                       std::exp(second.lse[row] - lse) * second.output[j]);
+    }
+  }
+  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+  EXPECT_TRUE(AllNear(merged, whole.output, 2 * tolerance.output));
+}
+
+TYPED_TEST(AttentionProperties, AConstantOnARowOfScoresChangesOnlyTheLse) {
+  AttentionCase c = RandomCase({1, 1, 1, 17, 600, 8, 5}, 6);
+  const Answer want = this->Run(c);
+  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+  c.bias.shape = {1, 1, 17, 1};
+  for (int i = 0; i < 17; ++i) c.bias.data.push_back(16 * i - 128);
+  const Answer got = this->Run(c);
+  const Tolerance shifted = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+  EXPECT_TRUE(AllNear(got.output, want.output, tolerance.output + shifted.output));
+  EXPECT_TRUE(AllNear(got.weights, want.weights, tolerance.weight + shifted.weight));
+  for (size_t i = 0; i < 17; ++i) EXPECT_NEAR(got.lse[i] - c.bias.data[i], want.lse[i], tolerance.lse + shifted.lse);
+}
+
+}  // namespace
+}  // namespace attend::compute

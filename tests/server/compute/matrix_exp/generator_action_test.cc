@@ -1,0 +1,128 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "server/compute/matrix_exp/generator.h"
+#include "server/runtime/cancellation.h"
+#include "tests/server/compute/matrix_exp/generator_cases.h"
+#include "tests/server/compute/matrix_exp/oracle.h"
+
+namespace attend::compute {
+namespace {
+
+using runtime::BufferPool;
+using runtime::Cancellation;
+using runtime::InlineExecutor;
+using ElementTypes = testing::Types<float, double>;
+
+template <typename T>
+class GeneratorActionTest : public testing::Test {};
+TYPED_TEST_SUITE(GeneratorActionTest, ElementTypes);
+
+template <typename T>
+std::vector<T> Act(int64_t n, int64_t p, const std::vector<T>& g, double time, const std::vector<T>& b) {
+  Cancellation cancellation;
+  InlineExecutor executor(cancellation);
+  BufferPool pool;
+  std::vector<T> out(b.size(), T{-7});
+  const absl::Status status = GeneratorAction<T>(executor, pool, Matrix<const T>(g.data(), n, n), time,
+                                                 Matrix<const T>(b.data(), n, p), Matrix<T>(out.data(), n, p));
+  EXPECT_TRUE(status.ok()) << status;
+  return out;
+}
+
+template <typename T>
+std::vector<T> MixedSigns(int64_t n, int64_t p, double scale) {
+  std::mt19937 random(static_cast<uint32_t>(n * 31 + p));
+  std::normal_distribution<double> normal(0, scale);
+  std::vector<T> b(n * p);
+  for (T& x : b) x = static_cast<T>(normal(random));
+  return b;
+}
+
+template <typename T>
+void ExpectAction(int64_t n, const std::vector<int64_t>& columns, const std::vector<T>& g, double time, double scale,
+                  const std::string& what) {
+  const QuadMatrix exponential = QuadExp(n, QuadGenerator(n, g, time), static_cast<int>(std::ceil(std::log2(n))) + 1);
+  for (int64_t p : columns) {
+    const std::vector<T> b = MixedSigns<T>(n, p, scale);
+    const std::vector<T> actual = Act(n, p, g, time, b);
+    for (int64_t j = 0; j < p; ++j) {
+      double largest = 0;
+      double worst = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        largest = std::max(largest, std::fabs(static_cast<double>(b[i * p + j])));
+        Quad expected = 0;
+        for (int64_t k = 0; k < n; ++k) expected += exponential[i * n + k] * b[k * p + j];
+        worst = std::max(worst, std::fabs(static_cast<double>(actual[i * p + j] - expected)));
+      }
+      EXPECT_LE(worst, 4 * kUnitRoundoff<T> * largest) << what << " column " << j << " of " << p;  // generator.h
+    }
+  }
+}
+
+TYPED_TEST(GeneratorActionTest, ErrorIsAFewUlpsOfTheLargestEntry) {
+  for (int64_t n : {1, 2, 3, 17}) {
+    for (double time : {0.01, 1.0, 30.0, 1000.0}) {
+      const std::string what = " n " + std::to_string(n) + " time " + std::to_string(time);
+      ExpectAction(n, {1, 3, 8}, DenseGenerator<TypeParam>(n, 1, 17), time, 1.0, "dense" + what);
+      ExpectAction(n, {1, 3, 8}, Chain<TypeParam>(n), time, 1e30, "chain" + what);
+    }
+  }
+  ExpectAction(65, {1, 65}, DenseGenerator<TypeParam>(65, 1, 17), 12.0, 1e-30, "dense n 65");
+  ExpectAction(129, {2}, Chain<TypeParam>(129), 12.0, 1e-30, "chain n 129");
+}
+
+TYPED_TEST(GeneratorActionTest, StiffRatesInOneMatrixKeepTheSlowOnes) {
+  ExpectAction(17, {4}, StiffSparseGenerator<TypeParam>(17, 0.4, 11), 5e4, 1.0, "stiff");
+}
+
+TYPED_TEST(GeneratorActionTest, ConstantColumnsStay) {
+  for (double time : {0.5, 3e3, 1e7}) {
+    const std::vector<TypeParam> ones(64 * 3, TypeParam{1});
+    for (TypeParam x : Act(64, 3, DenseGenerator<TypeParam>(64, 1, 2), time, ones)) {
+      EXPECT_NEAR(x, 1, 4 * kUnitRoundoff<TypeParam>) << time;
+    }
+  }
+}
+
+TYPED_TEST(GeneratorActionTest, SettledProductsStopEarly) {
+  // 1e15 products would never end.
+  const int64_t n = 16;
+  const std::vector<TypeParam> g = DenseGenerator<TypeParam>(n, 1, 2);
+  const std::vector<TypeParam> b = MixedSigns<TypeParam>(n, 1, 1);
+  const std::vector<TypeParam> out = Act(n, 1, g, 1e15, b);
+  const QuadMatrix settled = QuadExp(n, QuadGenerator(n, g, 1e6), 0);
+  Quad expected = 0;
+  double largest = 0;
+  for (int64_t k = 0; k < n; ++k) {
+    expected += settled[k] * b[k];
+    largest = std::max(largest, std::fabs(static_cast<double>(b[k])));
+  }
+  for (TypeParam x : out) EXPECT_NEAR(x, static_cast<double>(expected), 4 * kUnitRoundoff<TypeParam> * largest);
+}
+
+TYPED_TEST(GeneratorActionTest, ExtremeValuesNeitherOverflowNorVanish) {
+  const auto largest = std::numeric_limits<TypeParam>::max();
+  const std::vector<TypeParam> g = DenseGenerator<TypeParam>(5, 1, 2);
+  for (TypeParam x : Act(5, 2, g, 2.0, std::vector<TypeParam>(10, largest))) {
+    EXPECT_NEAR(x / largest, 1, 4 * kUnitRoundoff<TypeParam>);
+  }
+  const auto least = std::numeric_limits<TypeParam>::denorm_min();
+  for (TypeParam x : Act(5, 2, g, 2.0, std::vector<TypeParam>(10, least))) EXPECT_EQ(x, least);
+  for (TypeParam x : Act(5, 2, g, 2.0, std::vector<TypeParam>(10, TypeParam{0}))) EXPECT_EQ(x, 0);
+}
+
+TEST(GeneratorFlops, ActionWinsForFewColumnsAndShortTimes) {
+  EXPECT_LT(GeneratorActionFlops(1024, 64, 5), GeneratorExpFlops(1024, 5));
+  EXPECT_LT(GeneratorExpFlops(64, 1e6), GeneratorActionFlops(64, 64, 1e6));
+  EXPECT_LT(GeneratorActionFlops<double>(1024, 64, 5), GeneratorExpFlops<double>(1024, 5));
+}
+
+}  // namespace
+}  // namespace attend::compute
