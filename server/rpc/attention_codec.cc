@@ -167,6 +167,7 @@ class AttentionOperation final : public Operation {
     problem.n = in_.n;
     problem.m = in_.m;
     problem.d = in_.d;
+    problem.d_key = in_.d;
     problem.d_value = in_.d_value;
     problem.scale = settings_.scale;
     problem.mask.causal = settings_.causal;

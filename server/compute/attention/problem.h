@@ -50,12 +50,49 @@ template <typename T>
 struct AttentionMask {
   bool causal = false;  // key j is visible only if j <= the query's place
   Alignment alignment = Alignment::kBottomRight;
-  BroadcastView<uint8_t> allowed;    // 0 hides the pair
-  BroadcastView<T> bias;             // added to the scores; -infinity hides the pair; no NaN, no +infinity
-  std::vector<int64_t> key_lengths;  // [batch] or empty; each in [0, m]
+  BroadcastView<uint8_t> allowed;       // 0 hides the pair
+  BroadcastView<T> bias;                // added to the scores; -infinity hides the pair; no NaN, no +infinity
+  std::vector<int64_t> key_lengths;     // [batch] or empty; each in [0, m]
+  std::optional<int64_t> window_left;   // key j is visible only if place - left <= j; absent: no bound
+  std::optional<int64_t> window_right;  // and only if j <= place + right
+  std::vector<T> alibi_slopes;          // [heads] or empty: slope * |place - j| is subtracted from the scores
 };
 
-struct SoftmaxNormalization {};
+// score = scale * (query . key)
+struct DotProductScore {};
+// score = w_score . tanh(w_query query + w_key key); the scale is not used.
+template <typename T>
+struct AdditiveScore {
+  int64_t h = 0;
+  const T* w_query = nullptr;  // [h, d]
+  const T* w_key = nullptr;    // [h, d_key]
+  const T* w_score = nullptr;  // [h]
+};
+// score = scale * (query^T w key)
+template <typename T>
+struct BilinearScore {
+  const T* w = nullptr;  // [d, d_key]
+};
+template <typename T>
+using Score = std::variant<DotProductScore, AdditiveScore<T>, BilinearScore<T>>;
+
+struct NoPosition {};
+// PE[p, 2i] = sin(p / base^(2i/c)), PE[p, 2i+1] = cos(same) for c columns, added to query and key (to x and context
+// for tokens) by their own row p, from 0.
+struct SinusoidalPosition {
+  double base = 10000;  // finite, > 0
+};
+// Rotates the pairs of query and key by place * base^(-2i/d); d is even. A key's place is its row, a query's follows
+// the mask's alignment (bottom right without a causal mask).
+struct RotaryPosition {
+  double base = 10000;       // finite, > 0
+  bool interleaved = false;  // pairs (2i, 2i + 1) instead of (i, i + d/2)
+};
+using Position = std::variant<NoPosition, SinusoidalPosition, RotaryPosition>;
+
+struct SoftmaxNormalization {
+  double softcap = 0;  // > 0: scores become softcap * tanh(score / softcap) before bias and mask
+};
 
 enum class Rate { kExp, kSoftplus, kRelu };
 // S = exp(time * G), G = R - diag(R 1), R = rate(scores) off the diagonal, 0 where masked. Needs n = m.
@@ -73,11 +110,14 @@ struct AttentionProblem {
   int64_t n = 0;
   int64_t m = 0;
   int64_t d = 0;
+  int64_t d_key = 0;  // d, except with an additive or bilinear score
   int64_t d_value = 0;
   HeadsView<const T> query;  // [batch, heads,    n, d]
-  HeadsView<const T> key;    // [batch, kv_heads, m, d]
+  HeadsView<const T> key;    // [batch, kv_heads, m, d_key]
   HeadsView<const T> value;  // [batch, kv_heads, m, d_value]
-  double scale = 1;          // score = scale * (query . key)
+  double scale = 1;
+  Score<T> score;
+  Position position;
   AttentionMask<T> mask;
   Normalization normalization;
 };
@@ -87,7 +127,7 @@ template <typename T>
 struct AttentionResult {
   HeadsView<T> output;   // [batch, heads, n, d_value]
   T* weights = nullptr;  // [batch, heads, n, m]
-  T* scores = nullptr;   // [batch, heads, n, m]  scale * q . k + bias; -infinity where masked
+  T* scores = nullptr;   // [batch, heads, n, m]  after softcap, ALiBi and bias; -infinity where masked
   T* lse = nullptr;      // [batch, heads, n]     log sum exp of the scores; -infinity for a row that sees no key
   T* entropy = nullptr;  // [batch, heads, n]     of the row of weights, nats; 0 for a row that sees no key
 };

@@ -43,9 +43,6 @@ template <typename T>
 double GeneratorExpFlops(int64_t n, double rate_time);
 template <typename T>
 double GeneratorActionFlops(int64_t n, int64_t p, double rate_time);
-// For float.
-double GeneratorExpFlops(int64_t n, double rate_time);
-double GeneratorActionFlops(int64_t n, int64_t p, double rate_time);
 
 }  // namespace attend::compute
 

@@ -43,9 +43,4 @@ template double GeneratorExpFlops<double>(int64_t, double);
 template double GeneratorActionFlops<float>(int64_t, int64_t, double);
 template double GeneratorActionFlops<double>(int64_t, int64_t, double);
 
-double GeneratorExpFlops(int64_t n, double rate_time) { return GeneratorExpFlops<float>(n, rate_time); }
-double GeneratorActionFlops(int64_t n, int64_t p, double rate_time) {
-  return GeneratorActionFlops<float>(n, p, rate_time);
-}
-
 }  // namespace attend::compute

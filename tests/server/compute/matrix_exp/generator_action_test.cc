@@ -119,8 +119,8 @@ TYPED_TEST(GeneratorActionTest, ExtremeValuesNeitherOverflowNorVanish) {
 }
 
 TEST(GeneratorFlops, ActionWinsForFewColumnsAndShortTimes) {
-  EXPECT_LT(GeneratorActionFlops(1024, 64, 5), GeneratorExpFlops(1024, 5));
-  EXPECT_LT(GeneratorExpFlops(64, 1e6), GeneratorActionFlops(64, 64, 1e6));
+  EXPECT_LT(GeneratorActionFlops<float>(1024, 64, 5), GeneratorExpFlops<float>(1024, 5));
+  EXPECT_LT(GeneratorExpFlops<float>(64, 1e6), GeneratorActionFlops<float>(64, 64, 1e6));
   EXPECT_LT(GeneratorActionFlops<double>(1024, 64, 5), GeneratorExpFlops<double>(1024, 5));
 }
 
