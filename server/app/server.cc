@@ -9,6 +9,7 @@
 #include <atomic>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
@@ -79,7 +80,9 @@ class RunningServer final : public Server {
         compute_(options.compute_threads),
         metrics_({ATTEND_VERSION, compute::OneDnnVersion(), compute::OneDnnIsa()}, MetricMethods(), Gauges()),
         service_({compute_, admission_, buffers_, logger_, options.max_message_bytes, options.assumed_message_bytes},
-                 metrics_, MakeServerInfo(options)) {}
+                 metrics_, MakeServerInfo(options)) {
+    WarmUp();
+  }
 
   ~RunningServer() override { Shutdown(std::chrono::milliseconds(0)); }
 
@@ -155,6 +158,21 @@ class RunningServer final : public Server {
     if (!endpoint.ok()) return endpoint.status();
     endpoint_ = *std::move(endpoint);
     return absl::OkStatus();
+  }
+
+  // The first product of a process waits tens of milliseconds for oneDNN to generate its code: no caller's time.
+  void WarmUp() {
+    compute_.Start(std::make_shared<runtime::Cancellation>(), [](runtime::Executor&) {
+      constexpr int64_t kSide = 8;
+      const std::vector<float> a(kSide * kSide, 1.0f);
+      std::vector<float> c(kSide * kSide);
+      const compute::Operand<float> operand(a.data(), kSide, kSide, kSide);
+      const compute::Matrix<float> product(c.data(), kSide, kSide);
+      for (const auto& b : {operand, compute::Transposed(operand)}) {
+        // Without memory for this, the first call says so.
+        compute::Gemm(1.0f, operand, b, 0.0f, product).IgnoreError();
+      }
+    });
   }
 
   void ReportServing(bool serving) {
