@@ -1,0 +1,210 @@
+// The program as a user runs it: a process of its own, files, pipes, and the real server inside (--local).
+#include <cmath>
+#include <cstring>
+#include <sstream>
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <nlohmann/json.hpp>
+
+#include "client/cli/npy.h"
+#include "tests/client/cli/scratch_folder.h"
+
+extern char** environ;
+
+namespace attend::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kStreet[] = ATTEND_SOURCE_DIR "/examples/street/";
+
+struct Outcome {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+std::string Npy(const std::vector<int64_t>& shape, const std::vector<float>& elements) {
+  std::string data(elements.size() * sizeof(float), '\0');
+  if (!data.empty()) std::memcpy(data.data(), elements.data(), data.size());
+  return NpyHeader(NpyType::kFloat32, shape) + data;
+}
+
+std::vector<float> Floats(const std::string& file) {
+  std::istringstream stream(file);
+  const absl::StatusOr<NpyArray> array = ReadNpy(stream);
+  EXPECT_TRUE(array.ok()) << array.status();
+  if (!array.ok()) return {};
+  EXPECT_EQ(array->type, NpyType::kFloat32);
+  std::vector<float> floats(array->bytes.size() / sizeof(float));
+  if (!floats.empty()) std::memcpy(floats.data(), array->bytes.data(), array->bytes.size());
+  return floats;
+}
+
+class ProgramTest : public ::testing::Test {
+ protected:
+  // Standard streams are files of the scratch folder, unless `out` names another.
+  Outcome Attend(std::vector<std::string> arguments, const std::string& input = "", std::string out = "") const {
+    const std::string in = folder_.Write("stdin", input);
+    const std::string err = folder_.File("stderr");
+    if (out.empty()) out = folder_.Write("stdout", "");
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, in.c_str(), O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.c_str(), O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    arguments.insert(arguments.begin(), "attend");
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    pid_t pid = 0;
+    EXPECT_EQ(posix_spawn(&pid, ATTEND_PROGRAM, &actions, nullptr, argv.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    int status = 0;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+    return {WEXITSTATUS(status), ScratchFolder::Read(folder_.File("stdout")), ScratchFolder::Read(err)};
+  }
+
+  ScratchFolder folder_;
+};
+
+TEST_F(ProgramTest, DemoAgreesWithTensorFlowJsAndDrawsThePicture) {
+  const std::string picture = folder_.File("street.png");
+  const Outcome outcome = Attend({"demo", "--data", kStreet, "--picture", picture});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("Against TensorFlow.js"));
+  EXPECT_THAT(outcome.out, HasSubstr("\"it\" in full: "));
+  EXPECT_THAT(ScratchFolder::Read(picture), ::testing::StartsWith("\x89PNG"));
+}
+
+TEST_F(ProgramTest, DemoInJson) {
+  const Outcome outcome = Attend({"demo", "--data", kStreet, "--picture", folder_.File("p.png"), "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto document = nlohmann::json::parse(outcome.out);
+  EXPECT_LE(document["comparison"]["weights_error"], 1e-5);
+  EXPECT_LE(document["comparison"]["output_error"], 1e-4);
+  for (const auto& head : document["lie_action"]) EXPECT_LE(head["max_row_sum_error"], 1e-6);
+  EXPECT_EQ(document["attends_to"].size(), 14u);
+}
+
+TEST_F(ProgramTest, DemoFailsWithOneWhenTheNumbersAreOthers) {
+  for (const char* name : {"tokens.json", "x.npy", "w_qkv.npy", "b_qkv.npy", "w_out.npy", "b_out.npy", "output.npy"}) {
+    folder_.Write(name, ScratchFolder::Read(std::string(kStreet) + name));
+  }
+  std::string weights = ScratchFolder::Read(std::string(kStreet) + "weights.npy");
+  weights[weights.size() - 2] ^= 0x40;  // in the last element's exponent's lowest bits
+  folder_.Write("weights.npy", weights);
+  const Outcome outcome = Attend({"demo", "--data", folder_.File(""), "--picture", folder_.File("p.png")});
+  EXPECT_EQ(outcome.code, 1) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("TOO FAR"));
+}
+
+// Two queries, two keys; the second query is orthogonal to both keys, the first prefers the first key by 2.
+TEST_F(ProgramTest, AttentionFromFilesIntoFiles) {
+  const std::string q = folder_.Write("q.npy", Npy({1, 1, 2, 1}, {2, 0}));
+  const std::string k = folder_.Write("k.npy", Npy({1, 1, 2, 1}, {1, 0}));
+  const std::string v = folder_.Write("v.npy", Npy({1, 1, 2, 1}, {10, 20}));
+  const std::string o = folder_.File("o.npy");
+  const std::string w = folder_.File("w.npy");
+  const std::string l = folder_.File("l.npy");
+  const Outcome outcome = Attend(
+      {"attention", "--query", q, "--key", k, "--value", v, "--output", o, "--weights", w, "--lse", l, "--local"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("output    [1, 1, 2, 1] float32 -> " + o));
+  EXPECT_THAT(outcome.out, HasSubstr("server: waited"));
+  // Numbers below 32 and a handful of float32 operations: 1e-5 is 5 units of the last place of 20, and more.
+  const double first = 1 / (1 + std::exp(-2.0));
+  EXPECT_NEAR(Floats(ScratchFolder::Read(o))[0], 10 * first + 20 * (1 - first), 1e-5);
+  EXPECT_NEAR(Floats(ScratchFolder::Read(o))[1], 15, 1e-5);
+  EXPECT_NEAR(Floats(ScratchFolder::Read(w))[0], first, 1e-6);
+  EXPECT_NEAR(Floats(ScratchFolder::Read(l))[0], std::log(1 + std::exp(2.0)), 1e-6);
+}
+
+TEST_F(ProgramTest, ExpmThroughPipes) {
+  // exp [0 1; 0 0] = [1 1; 0 1].
+  const Outcome outcome = Attend({"expm", "--a", "-", "--output", "-", "--local"}, Npy({2, 2}, {0, 1, 0, 0}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(Floats(outcome.out), ::testing::Pointwise(::testing::FloatNear(1e-6f), {1.0f, 1.0f, 0.0f, 1.0f}));
+  EXPECT_THAT(outcome.err, HasSubstr("result    [2, 2] float32 -> stdout"));
+}
+
+TEST_F(ProgramTest, ExpmAtSeveralTimes) {
+  const std::string a = folder_.Write("a.npy", Npy({1, 1}, {1}));
+  const std::string o = folder_.File("o.npy");
+  const Outcome outcome = Attend({"expm", "--a", a, "--times", "-1,0,0.5", "--output", o, "--local", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  // One unit of the last place of e^0.5 is 1.2e-7.
+  EXPECT_THAT(Floats(ScratchFolder::Read(o)),
+              ::testing::Pointwise(::testing::FloatNear(2e-7f), {std::exp(-1.0f), 1.0f, std::exp(0.5f)}));
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["reports"].size(), 3u);
+}
+
+TEST_F(ProgramTest, FieldsOfLaterVersionsAreRefusedByName) {
+  const std::string q = folder_.Write("q.npy", Npy({1, 1}, {1}));
+  const Outcome outcome =
+      Attend({"attention", "--query", q, "--key", q, "--value", q, "--alibi-slopes", "0.5,0.25", "--local", "--json"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["error"]["fields"][0]["field"], "mask.alibi_slopes");
+}
+
+TEST_F(ProgramTest, ProjectLinearWithTwoWeights) {
+  const std::string x = folder_.Write("x.npy", Npy({1, 2}, {1, 2}));
+  const std::string a = folder_.Write("a.npy", Npy({2, 1}, {3, 4}));
+  const std::string b = folder_.Write("b.npy", Npy({2, 2}, {0, 1, 1, 0}));
+  const std::string oa = folder_.File("oa.npy");
+  const std::string ob = folder_.File("ob.npy");
+  const Outcome outcome =
+      Attend({"project", "linear", "--x", x, "--w", a, "--w", b, "--output", oa, "--output", ob, "--local", "--quiet"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(Floats(ScratchFolder::Read(oa)), ::testing::ElementsAre(11));
+  EXPECT_THAT(Floats(ScratchFolder::Read(ob)), ::testing::ElementsAre(2, 1));
+  EXPECT_THAT(outcome.out, ::testing::Not(HasSubstr("server:")));
+}
+
+TEST_F(ProgramTest, ProjectCongruence) {
+  const std::string e = folder_.Write("e.npy", Npy({2, 2}, {1, 0, 1, 1}));
+  const std::string a = folder_.Write("a.npy", Npy({2, 2}, {1, 2, 3, 4}));
+  const std::string o = folder_.File("o.npy");
+  const Outcome outcome =
+      Attend({"project", "congruence", "--e", e, "--a", a, "--scale", "1", "--output", o, "--local", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(Floats(ScratchFolder::Read(o)), ::testing::ElementsAre(1, 3, 4, 10));
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["tensors"][0]["file"], o);
+}
+
+TEST_F(ProgramTest, RefusalsShowFieldGotAndExpected) {
+  const std::string q = folder_.Write("q.npy", Npy({2, 3}, {1, 2, 3, 4, 5, 6}));
+  const std::string k = folder_.Write("k.npy", Npy({3, 2}, {1, 2, 3, 4, 5, 6}));
+  const Outcome outcome = Attend({"attention", "--query", q, "--key", k, "--value", k, "--local"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("INVALID_ARGUMENT"));
+  EXPECT_THAT(outcome.err, HasSubstr("\n  field     heads.key"));
+  EXPECT_THAT(outcome.err, HasSubstr("\n  got       "));
+  EXPECT_THAT(outcome.err, HasSubstr("\n  expected  "));
+  EXPECT_THAT(outcome.out, IsEmpty());
+}
+
+TEST_F(ProgramTest, InfoAndHealth) {
+  const Outcome info = Attend({"info", "--local", "--json"});
+  ASSERT_EQ(info.code, 0) << info.err;
+  EXPECT_GE(nlohmann::json::parse(info.out)["compute_threads"], 1);
+  EXPECT_EQ(Attend({"health", "--local"}).out, "SERVING\n");
+  EXPECT_EQ(Attend({"health", "attend.v1.AttentionService", "--local"}).code, 0);
+  EXPECT_EQ(Attend({"health", "no.such.Service", "--local"}).code, 1);
+}
+
+TEST_F(ProgramTest, FullDiskBehindStdoutIsExitCodeTwo) {
+  const Outcome outcome = Attend({"info", "--local"}, "", "/dev/full");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("cannot write to stdout"));
+}
+
+}  // namespace
+}  // namespace attend::cli
