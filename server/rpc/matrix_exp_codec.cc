@@ -51,7 +51,9 @@ class MatrixExpOperation final : public Operation {
   }
 
   double ResponseBytes() const override {
-    return static_cast<double>(in_.a.bytes()) * static_cast<double>(problem_.times.size());
+    constexpr double kReportBytes = 80;  // at most, serialized
+    return static_cast<double>(problem_.times.size()) *
+           (static_cast<double>(in_.a.bytes()) + kReportBytes * static_cast<double>(problem_.batch));
   }
   double WorkspaceBytes(int workers) const override { return compute::MatrixExpWorkspaceBytes(problem_, workers); }
   double Flops() const override { return compute::MatrixExpFlops(problem_.n, result_.reports); }

@@ -10,6 +10,7 @@ started=()
 trap 'for pid in "${started[@]}"; do kill -KILL "$pid" 2>/dev/null; done; rm -rf "$folder"' EXIT
 
 expect() { # expect WHAT WANTED GOT
+  # shellcheck disable=SC2053  # what is wanted is a pattern
   if [[ "$3" == $2 ]]; then
     echo "ok: $1"
   else
