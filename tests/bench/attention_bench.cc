@@ -1,0 +1,135 @@
+#include "tests/bench/attention_bench.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "server/compute/attention/attention.h"
+#include "tests/bench/attention_setup.h"
+#include "tests/bench/machine.h"
+#include "tests/bench/timing.h"
+
+namespace attend::bench {
+namespace {
+
+constexpr double kSecondsEach = 2;
+constexpr double kMiB = 1 << 20;
+
+// Seconds of one run, the machine's peak measured in turns with it.
+double MedianSeconds(AttentionSetup& setup, runtime::ComputePool& pool, SgemmPeak& peak) {
+  const auto run = [&] { setup.Run(pool); };
+  const int repetitions = RepetitionsFor(kSecondsEach, run);
+  const int peak_runs = std::min(repetitions, 10);
+  std::vector<double> times;
+  for (int i = 0; i < repetitions; ++i) {
+    if (i * peak_runs / repetitions != (i - 1) * peak_runs / repetitions) peak.Run();
+    times.push_back(Seconds(run));
+  }
+  return Median(std::move(times));
+}
+
+void ShareOfPeak(AttentionSetup& setup, const std::string& name, double flops, SgemmPeak& peak, Figures& figures) {
+  runtime::ComputePool one(1);
+  const double seconds = MedianSeconds(setup, one, peak);
+  figures.Add(absl::StrCat("attention.", name, ".1t.share_of_peak"), flops / seconds / peak.flops_per_second(),
+              "ratio");
+}
+
+double AllPairsFlops(const AttentionShape& s) {
+  return 4.0 * static_cast<double>(s.batch * s.heads * s.n) * static_cast<double>(s.m * s.d);
+}
+
+void BenchFull(const AttentionShape& shape, SgemmPeak& peak, Figures& figures) {
+  AttentionSetup setup(shape);
+  ShareOfPeak(setup, shape.Name(), AllPairsFlops(shape), peak, figures);
+}
+
+void BenchCausal(const AttentionShape& shape, SgemmPeak& peak, Figures& figures) {
+  AttentionSetup setup(shape);
+  setup.problem().mask.causal = true;
+  ShareOfPeak(setup, absl::StrCat(shape.Name(), ".causal"), AllPairsFlops(shape) / 2, peak, figures);
+}
+
+void BenchTwoThreads(const AttentionShape& shape, Figures& figures) {
+  AttentionSetup setup(shape);
+  runtime::ComputePool one(1);
+  runtime::ComputePool two(2);
+  const int repetitions = RepetitionsFor(kSecondsEach, [&] { setup.Run(one); });
+  const auto medians = MedianSecondsInTurns(repetitions, {[&] { setup.Run(one); }, [&] { setup.Run(two); }});
+  figures.Add(absl::StrCat("attention.", shape.Name(), ".2t_over_1t"), medians[0] / medians[1], "ratio");
+}
+
+void BenchDecode(Figures& figures) {
+  const AttentionShape shape{.batch = 1, .heads = 32, .n = 1, .m = 4096, .d = 128, .kv_heads = 0};
+  AttentionSetup setup(shape);
+  ReadBandwidth bandwidth;
+  runtime::ComputePool one(1);
+  std::vector<double> times;
+  setup.Run(one);
+  for (int i = 0; i < 30; ++i) {
+    if (i % 3 == 0) bandwidth.Run();
+    times.push_back(Seconds([&] { setup.Run(one); }));
+  }
+  const double bytes = 2.0 * sizeof(float) * static_cast<double>(shape.heads * shape.m * shape.d);
+  figures.Add("memory.read.1t.gb_per_s", bandwidth.bytes_per_second() / 1e9, "GB/s");
+  figures.Add(absl::StrCat("attention.decode.", shape.Name(), ".1t.share_of_bandwidth"),
+              bytes / Median(std::move(times)) / bandwidth.bytes_per_second(), "ratio");
+}
+
+// Time per visible pair with a mask over time per pair without: 1 where skipped work is really skipped.
+void BenchSkippedWork(const std::string& name, AttentionSetup& masked, AttentionSetup& full, Figures& figures) {
+  runtime::ComputePool one(1);
+  const int repetitions = RepetitionsFor(kSecondsEach, [&] { full.Run(one); });
+  const auto medians = MedianSecondsInTurns(repetitions, {[&] { masked.Run(one); }, [&] { full.Run(one); }});
+  const double work = compute::AttentionFlops(masked.problem()) / compute::AttentionFlops(full.problem());
+  figures.Add(absl::StrCat("attention.", name, ".1t.time_over_visible_pairs"), medians[0] / medians[1] / work, "ratio");
+}
+
+void BenchGroupedAndPadded(Figures& figures) {
+  const AttentionShape all{.batch = 1, .heads = 32, .n = 1024, .m = 1024, .d = 64, .kv_heads = 32};
+  AttentionShape grouped_shape = all;
+  grouped_shape.kv_heads = 8;
+  AttentionSetup full(all);
+  AttentionSetup grouped(grouped_shape);
+  BenchSkippedWork("grouped32to8.1024x64", grouped, full, figures);
+  const AttentionShape shape{.batch = 1, .heads = 8, .n = 4096, .m = 4096, .d = 64, .kv_heads = 8};
+  AttentionSetup plain(shape);
+  AttentionSetup padded(shape);
+  padded.problem().mask.key_lengths = {1024};
+  BenchSkippedWork("lengths1024of4096x64", padded, plain, figures);
+}
+
+// A field of /proc/self/status in bytes.
+double StatusBytes(const std::string& field) {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind(field + ":", 0) == 0) return std::stod(line.substr(field.size() + 1)) * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void BenchAttention(Figures& figures) {
+  SgemmPeak peak;
+  figures.Add("sgemm.1t.peak_gflops", peak.flops_per_second() / 1e9, "GFLOP/s");
+  for (int64_t n : {128, 512, 1024, 2048, 4096}) BenchFull({.n = n, .m = n}, peak, figures);
+  BenchFull({.heads = 32, .n = 1024, .m = 1024, .d = 128}, peak, figures);
+  for (int64_t n : {1024, 4096}) BenchCausal({.n = n, .m = n}, peak, figures);
+  for (int64_t n : {512, 1024, 4096}) BenchTwoThreads({.n = n, .m = n}, figures);
+  BenchDecode(figures);
+  BenchGroupedAndPadded(figures);
+}
+
+void BenchAttentionMemory(Figures& figures) {
+  const AttentionShape shape{.batch = 1, .heads = 1, .n = 65536, .m = 65536, .d = 64, .kv_heads = 1};
+  AttentionSetup setup(shape);
+  const double before = StatusBytes("VmRSS");
+  std::ofstream("/proc/self/clear_refs") << "5";  // the peak starts anew
+  runtime::ComputePool two(2);
+  setup.Run(two);
+  figures.Add("attention.1x1x65536x64.peak_beside_tensors_mib", (StatusBytes("VmHWM") - before) / kMiB, "MiB");
+}
+
+}  // namespace attend::bench

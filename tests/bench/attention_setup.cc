@@ -1,0 +1,57 @@
+#include "tests/bench/attention_setup.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "server/compute/attention/attention.h"
+#include "tests/bench/timing.h"
+
+namespace attend::bench {
+
+std::vector<float> RandomValues(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+std::string AttentionShape::Name() const { return absl::StrCat(batch, "x", heads, "x", m, "x", d); }
+
+AttentionSetup::AttentionSetup(AttentionShape s) {
+  if (s.kv_heads == 0) s.kv_heads = s.heads;
+  query_ = RandomValues(static_cast<size_t>(s.batch * s.heads * s.n * s.d), 1);
+  key_ = RandomValues(static_cast<size_t>(s.batch * s.kv_heads * s.m * s.d), 2);
+  value_ = RandomValues(static_cast<size_t>(s.batch * s.kv_heads * s.m * s.d), 3);
+  output_.resize(query_.size());
+  problem_.batch = s.batch;
+  problem_.heads = s.heads;
+  problem_.kv_heads = s.kv_heads;
+  problem_.n = s.n;
+  problem_.m = s.m;
+  problem_.d = problem_.d_key = problem_.d_value = s.d;
+  problem_.scale = 1 / std::sqrt(static_cast<double>(s.d));
+  problem_.query = compute::ContiguousHeads<const float>(query_.data(), s.heads, s.n, s.d);
+  problem_.key = compute::ContiguousHeads<const float>(key_.data(), s.kv_heads, s.m, s.d);
+  problem_.value = compute::ContiguousHeads<const float>(value_.data(), s.kv_heads, s.m, s.d);
+  result_.output = compute::ContiguousHeads(output_.data(), s.heads, s.n, s.d);
+}
+
+size_t AttentionSetup::bytes() const {
+  return sizeof(float) * (query_.size() + key_.size() + value_.size() + output_.size());
+}
+
+void AttentionSetup::Run(runtime::ComputePool& pool) {
+  RunAsCall(pool, [&](runtime::Executor& executor) {
+    const absl::Status status = compute::Attention(executor, buffers_, problem_, result_);
+    if (!status.ok()) {
+      std::fprintf(stderr, "attention failed: %s\n", status.ToString().c_str());
+      std::abort();
+    }
+  });
+}
+
+}  // namespace attend::bench

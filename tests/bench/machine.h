@@ -1,0 +1,36 @@
+// What this machine can do, measured in this process, to hold the kernels against.
+#ifndef ATTEND_TESTS_BENCH_MACHINE_H_
+#define ATTEND_TESTS_BENCH_MACHINE_H_
+
+#include <vector>
+
+namespace attend::bench {
+
+// A large float32 product on the calling thread. The best of all runs so far is the peak.
+class SgemmPeak {
+ public:
+  SgemmPeak();
+  void Run();
+  double flops_per_second() const { return best_; }
+
+ private:
+  static constexpr int kSide = 1536;
+  std::vector<float> a_, b_, c_;
+  double best_ = 0;
+};
+
+// A sweep over memory that no cache holds, on the calling thread. The best of all runs so far is the bandwidth.
+class ReadBandwidth {
+ public:
+  ReadBandwidth();
+  void Run();
+  double bytes_per_second() const { return best_; }
+
+ private:
+  std::vector<char> memory_;
+  double best_ = 0;
+};
+
+}  // namespace attend::bench
+
+#endif  // ATTEND_TESTS_BENCH_MACHINE_H_

@@ -1,0 +1,37 @@
+// The benchmarks. scripts/bench.sh builds and runs them.
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/bench/attention_bench.h"
+#include "tests/bench/figures.h"
+
+int main(int argc, char** argv) {
+  using attend::bench::Figures;
+  const std::map<std::string, std::function<void(Figures&)>> parts = {
+      {"attention", attend::bench::BenchAttention},
+      {"attention_memory", attend::bench::BenchAttentionMemory},
+  };
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: attend-bench REPORT.json [PART...]\n");
+    return 2;
+  }
+  std::vector<std::string> wanted(argv + 2, argv + argc);
+  if (wanted.empty()) {
+    for (const auto& [name, run] : parts) wanted.push_back(name);
+  }
+  for (const std::string& name : wanted) {
+    if (parts.contains(name)) continue;
+    std::fprintf(stderr, "attend-bench: there is no part '%s'. Parts:", name.c_str());
+    for (const auto& [part, run] : parts) std::fprintf(stderr, " %s", part.c_str());
+    std::fprintf(stderr, "\n");
+    return 2;
+  }
+  Figures figures;
+  for (const std::string& name : wanted) parts.at(name)(figures);
+  if (figures.WriteTo(argv[1])) return 0;
+  std::fprintf(stderr, "attend-bench: cannot write %s\n", argv[1]);
+  return 1;
+}
