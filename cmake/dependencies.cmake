@@ -24,6 +24,10 @@ pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
 find_path(CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas-serial REQUIRED)
 find_library(OPENBLAS_SERIAL_LIBRARY openblas PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-serial
   NO_DEFAULT_PATH REQUIRED)
+# It stands outside the loader's folders: programs carry its place, in the build folder and installed alike.
+get_filename_component(OPENBLAS_SERIAL_DIR ${OPENBLAS_SERIAL_LIBRARY} DIRECTORY)
+set(CMAKE_INSTALL_RPATH ${OPENBLAS_SERIAL_DIR})
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 
 find_program(PROTOC_PROGRAM protoc REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)

@@ -1,7 +1,7 @@
 # One place for warnings, sanitizers and how a room (folder) becomes a target.
 
 add_library(attend_flags INTERFACE)
-target_include_directories(attend_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(attend_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(attend_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter)
 if(ATTEND_SANITIZE)
   target_compile_options(attend_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -25,6 +25,6 @@ function(attend_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE attend_flags ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${name} PRIVATE ATTEND_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_compile_definitions(${name} PRIVATE ATTEND_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
 endfunction()

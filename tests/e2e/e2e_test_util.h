@@ -66,7 +66,7 @@ inline v1::Tensor FloatTensor(std::vector<int64_t> shape, const std::vector<floa
 
 inline std::vector<float> FloatsOf(const v1::Tensor& tensor) {
   std::vector<float> values(tensor.raw().size() / sizeof(float));
-  std::memcpy(values.data(), tensor.raw().data(), tensor.raw().size());
+  if (!values.empty()) std::memcpy(values.data(), tensor.raw().data(), tensor.raw().size());
   return values;
 }
 

@@ -102,7 +102,7 @@ absl::StatusOr<Response> Answer(const Decoder& decoder, const google::protobuf::
 template <typename T>
 std::vector<T> ValuesOf(const v1::Tensor& tensor) {
   std::vector<T> values(tensor.raw().size() / sizeof(T));
-  std::memcpy(values.data(), tensor.raw().data(), tensor.raw().size());
+  if (!values.empty()) std::memcpy(values.data(), tensor.raw().data(), tensor.raw().size());
   return values;
 }
 
