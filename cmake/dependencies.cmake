@@ -20,13 +20,14 @@ find_package(nlohmann_json CONFIG REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
 
-# The serial flavour: we split work over our own threads.
-find_path(CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas-serial REQUIRED)
-find_library(OPENBLAS_SERIAL_LIBRARY openblas PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-serial
+# The pthread flavour, told to use one thread: we split work over our own, and the serial flavour may not be called
+# from several threads at once (docs/adr/0003).
+find_path(CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas-pthread REQUIRED)
+find_library(OPENBLAS_LIBRARY openblas PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-pthread
   NO_DEFAULT_PATH REQUIRED)
 # It stands outside the loader's folders: programs carry its place, in the build folder and installed alike.
-get_filename_component(OPENBLAS_SERIAL_DIR ${OPENBLAS_SERIAL_LIBRARY} DIRECTORY)
-set(CMAKE_INSTALL_RPATH ${OPENBLAS_SERIAL_DIR})
+get_filename_component(OPENBLAS_DIR ${OPENBLAS_LIBRARY} DIRECTORY)
+set(CMAKE_INSTALL_RPATH ${OPENBLAS_DIR})
 set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 
 find_program(PROTOC_PROGRAM protoc REQUIRED)

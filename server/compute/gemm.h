@@ -1,4 +1,4 @@
-// Matrix products: float32 through oneDNN, float64 through a serial BLAS. Thread-safe; each call runs on the calling
+// Matrix products: float32 through oneDNN, float64 through OpenBLAS. Thread-safe; each call runs on the calling
 // thread alone, and works are split over threads by the callers (see parallel_gemm.h).
 #ifndef ATTEND_SERVER_COMPUTE_GEMM_H_
 #define ATTEND_SERVER_COMPUTE_GEMM_H_
@@ -47,10 +47,15 @@ Operand<T> Transposed(const Operand<T>& a) {
   return Operand<T>(a.data, a.cols, a.rows, a.stride, !a.transposed);
 }
 
-// c [m, n] = alpha * a [m, k] * b [k, n] + beta * c. With beta = 0, c need not be initialized; with k = 0, c = beta *
-// c. REQUIRES: the shapes agree; c overlaps neither a nor b. Returns RESOURCE_EXHAUSTED where the library finds no
-// memory, INTERNAL for its other failures. Trap (measured with oneDNN 2.6.3): a non-transposed b whose stride is a
-// power of two with m <= 128 loses up to half the speed; pad such strides by 16 floats.
+// c [m, n] = alpha * a [m, k] * b [k, n] + beta * c. With beta = 0, c need not be initialized; with k = 0 or alpha = 0,
+// c = beta * c.
+//
+// REQUIRES: the shapes agree; c overlaps neither a nor b.
+//
+// Returns RESOURCE_EXHAUSTED where the library finds no memory, INTERNAL for its other failures.
+//
+// Trap (measured with oneDNN 2.6.3): a non-transposed b whose stride is a power of two with m <= 128 loses up to half
+// the speed; pad such strides by 16 floats.
 absl::Status Gemm(float alpha, const Operand<float>& a, const Operand<float>& b, float beta, const Matrix<float>& c);
 absl::Status Gemm(double alpha, const Operand<double>& a, const Operand<double>& b, double beta,
                   const Matrix<double>& c);

@@ -27,7 +27,8 @@ void Scale(float beta, const Matrix<float>& c) {
 
 absl::Status Gemm(float alpha, const Operand<float>& a, const Operand<float>& b, float beta, const Matrix<float>& c) {
   if (c.rows == 0 || c.cols == 0) return absl::OkStatus();
-  if (a.cols == 0) {
+  // With alpha = 0 oneDNN multiplies what stands in c by beta, also where that is 0 and c is uninitialized.
+  if (a.cols == 0 || alpha == 0) {
     Scale(beta, c);
     return absl::OkStatus();
   }

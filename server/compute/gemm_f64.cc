@@ -14,6 +14,15 @@ void Scale(double beta, const Matrix<double>& c) {
   }
 }
 
+// The library would split each product over a pool of its own; ours are split already.
+void UseOneThread() {
+  static const bool done = [] {
+    openblas_set_num_threads(1);
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
 bool FitsBlasInt(const Operand<double>& a) {
   constexpr int64_t kLargest = std::numeric_limits<blasint>::max();
   return a.rows <= kLargest && a.cols <= kLargest && a.stride <= kLargest;
@@ -24,10 +33,11 @@ bool FitsBlasInt(const Operand<double>& a) {
 absl::Status Gemm(double alpha, const Operand<double>& a, const Operand<double>& b, double beta,
                   const Matrix<double>& c) {
   if (c.rows == 0 || c.cols == 0) return absl::OkStatus();
-  if (a.cols == 0) {
+  if (a.cols == 0 || alpha == 0) {
     Scale(beta, c);
     return absl::OkStatus();
   }
+  UseOneThread();
   if (!FitsBlasInt(a) || !FitsBlasInt(b) || !FitsBlasInt(c)) {
     return absl::ResourceExhaustedError("a float64 matrix dimension exceeds 2147483647");
   }

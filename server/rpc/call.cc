@@ -1,5 +1,8 @@
 #include "server/rpc/call.h"
 
+#include <grpc/grpc.h>
+
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <new>
@@ -7,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/grpc_slices.h"
 #include "server/rpc/status.h"
@@ -36,13 +40,11 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
         context_(context),
         cancellation_(std::make_shared<runtime::Cancellation>(SteadyDeadline(context.deadline()))) {
     method_.metrics.Started();
-    ticket_ = environment_.admission.Admit(BytesToReserve(), [this](absl::StatusOr<runtime::Reservation> reservation) {
-      OnAdmitted(std::move(reservation));
-    });
+    Admit();
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return Refuse(UnreadableRequest());
+    if (!ok) return EndUnread();
     read_ = Clock::now();
     record_.request_bytes = static_cast<int64_t>(request_.Length());
     environment_.compute.Start(cancellation_, [this](runtime::Executor& executor) { Handle(executor); });
@@ -53,9 +55,24 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     if (environment_.admission.Withdraw(ticket_)) Refuse(absl::CancelledError("the caller cancelled the call"));
   }
 
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    if (unread_) Report(WhyUnread());
+    delete this;
+  }
 
  private:
+  void Admit() {
+    const uint64_t bytes = BytesToReserve();
+    if (bytes > environment_.max_message_bytes) {
+      return Refuse(TooLarge("the request", static_cast<double>(bytes), environment_.max_message_bytes));
+    }
+    if (bytes > environment_.admission.budget_bytes()) {
+      return Refuse(TooLarge("the call", static_cast<double>(bytes), environment_.admission.budget_bytes()));
+    }
+    ticket_ = environment_.admission.Admit(
+        bytes, [this](absl::StatusOr<runtime::Reservation> reservation) { OnAdmitted(std::move(reservation)); });
+  }
+
   uint64_t BytesToReserve() const {
     const auto& metadata = context_.client_metadata();
     const auto it = metadata.find(kMessageBytesMetadata);
@@ -63,7 +80,8 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     if (it != metadata.end() && absl::SimpleAtoi(absl::string_view(it->second.data(), it->second.size()), &stated)) {
       return stated;
     }
-    return std::min(environment_.assumed_message_bytes, environment_.admission.budget_bytes());
+    return std::min(
+        {environment_.assumed_message_bytes, environment_.max_message_bytes, environment_.admission.budget_bytes()});
   }
 
   void OnAdmitted(absl::StatusOr<runtime::Reservation> reservation) {
@@ -73,10 +91,24 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     StartRead(&request_);
   }
 
-  absl::Status UnreadableRequest() const {
-    if (absl::Status wanted = cancellation_->Check(); !wanted.ok()) return wanted;
-    if (context_.IsCancelled()) return absl::CancelledError("the call ended before its message was there");
-    return absl::InvalidArgumentError("the call carried no message");
+  // There is no message to be had: the caller went away, or there was none, or it exceeds the limit. The last two look
+  // alike until the call is done, and it is counted then.
+  void EndUnread() {
+    if (grpc_call_failed_before_recv_message(context_.c_call()) != 0) {
+      const absl::Status wanted = cancellation_->Check();
+      return Refuse(wanted.ok() ? absl::CancelledError("the caller cancelled the call") : wanted);
+    }
+    unread_ = true;
+    Finish(ToGrpcStatus(NoMessage()));
+  }
+
+  static absl::Status NoMessage() { return InvalidField("request", "no message", "one message"); }
+
+  // gRPC itself ends a call whose message exceeds the limit, and tells the client so.
+  absl::Status WhyUnread() const {
+    if (!context_.IsCancelled()) return NoMessage();
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the request exceeds the limit of ", environment_.max_message_bytes, " bytes"));
   }
 
   // On a compute thread.
@@ -148,14 +180,19 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
 
   // Ends the call with an error. The last thing done to it: gRPC may delete it at once.
   void Refuse(const absl::Status& status) {
+    Report(status);
+    Finish(ToGrpcStatus(status));
+  }
+
+  // Logs and counts a failure.
+  void Report(const absl::Status& status) {
     const bool our_bug = status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
     environment_.logger.Log(our_bug ? logging::Level::kError : logging::Level::kInfo, "call failed",
                             {{"method", method_.name},
                              {"code", absl::StatusCodeToString(status.code())},
-                             {"peer", context_.peer()},
+                             {"peer", peer_},
                              {"detail", std::string(status.message())}});
     Count(status);
-    Finish(ToGrpcStatus(status));
   }
 
   // Before the answer leaves, so that whoever has it finds it counted.
@@ -168,12 +205,14 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   const CallEnvironment& environment_;
   const Method& method_;
   grpc::CallbackServerContext& context_;
+  const std::string peer_ = context_.peer();  // unknown once the connection is gone
   const std::shared_ptr<runtime::Cancellation> cancellation_;
   runtime::Admission::Ticket ticket_ = 0;
   runtime::Reservation reservation_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
   metrics::CallRecord record_;
+  bool unread_ = false;
   const Clock::time_point arrived_ = Clock::now();
   Clock::time_point admitted_ = arrived_;
   Clock::time_point read_ = arrived_;

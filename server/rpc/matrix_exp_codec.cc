@@ -130,6 +130,10 @@ absl::StatusOr<MatrixExpInputs> ReadInputs(const v1::MatrixExpRequest& request, 
     if (!std::isfinite(request.times(i))) {
       return InvalidField(absl::StrCat("times[", i, "]"), absl::StrCat(request.times(i)), "a finite number");
     }
+    if (request.times(i) < 0 && in.structure == MatrixStructure::kGenerator) {
+      return InvalidField(absl::StrCat("times[", i, "]"), absl::StrCat(request.times(i)),
+                          "a number of at least 0, since a generator times a negative number is none");
+    }
     in.times.push_back(request.times(i));
   }
   return in;

@@ -80,6 +80,9 @@ class Splitter {
     return true;
   }
 
+  // After a failure: whether it was the number of tensors.
+  bool too_many() const { return too_many_; }
+
  private:
   bool SplitField(const WireTag& tag, WireCursor& in, const Descriptor& type, CodedOutputStream& out) {
     const FieldDescriptor* field = type.FindFieldByNumber(tag.field);
@@ -98,7 +101,9 @@ class Splitter {
 
   bool CutOut(const WireTag& tag, WireCursor& in, CodedOutputStream& out) {
     WireCursor body;
-    if (!in.TakeLengthDelimited(body) || tensors_.size() == kMaxTensors) return false;
+    if (!in.TakeLengthDelimited(body)) return false;
+    too_many_ = tensors_.size() == kMaxTensors;
+    if (too_many_) return false;
     v1::Tensor stub;
     stub.add_shape(static_cast<int64_t>(tensors_.size()));
     tensors_.push_back(body);
@@ -126,6 +131,7 @@ class Splitter {
   }
 
   std::vector<WireCursor>& tensors_;
+  bool too_many_ = false;
 };
 
 }  // namespace
@@ -135,9 +141,13 @@ absl::StatusOr<WireRequest> WireRequest::Parse(absl::Span<const WireSlice> slice
   const WireCursor whole(slices);
   request.bytes_ = whole.remaining();
   std::string rest;
-  if (!Splitter(request.tensors_).Split(whole, *message.GetDescriptor(), rest) || !message.ParseFromString(rest)) {
+  Splitter splitter(request.tensors_);
+  if (!splitter.Split(whole, *message.GetDescriptor(), rest) || !message.ParseFromString(rest)) {
+    if (splitter.too_many()) {
+      return InvalidField("request", "more tensors than that", absl::StrCat("at most ", kMaxTensors, " tensors"));
+    }
     return InvalidField("request", absl::StrCat(request.bytes_, " bytes that end too early or are malformed"),
-                        absl::StrCat("a serialized ", message.GetTypeName(), " of at most ", kMaxTensors, " tensors"));
+                        absl::StrCat("a serialized ", message.GetTypeName()));
   }
   return request;
 }

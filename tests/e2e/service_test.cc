@@ -120,8 +120,23 @@ TEST(Service, MessagesAboveTheLimitAreRefused) {
   options.assumed_message_bytes = 1 << 20;
   Loopback loopback(options);
   v1::AttentionResponse response;
-  EXPECT_EQ(Attend(loopback.stub(), SelfAttention(8, 512, 64), &response).error_code(),
-            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(Attend(loopback.stub(), SelfAttention(8, 512, 64), &response).error_code(),
+              grpc::StatusCode::RESOURCE_EXHAUSTED);
+  }
+  const auto metrics = [&] { return HttpGet(loopback.server().metrics_port(), "/metrics").body; };
+  while (SeriesValue(metrics(), "attend_inflight_calls{grpc_method=\"Attention\"}") != 0) std::this_thread::yield();
+  EXPECT_EQ(SeriesValue(metrics(),
+                        "grpc_server_handled_total{grpc_code=\"ResourceExhausted\",grpc_method=\"Attention\","
+                        "grpc_service=\"attend.v1.AttentionService\",grpc_type=\"unary\"}"),
+            20);
+  // Who states the size is told with the numbers, before anything is sent.
+  grpc::ClientContext stated;
+  stated.AddMetadata("attend-message-bytes", "3000000");
+  const grpc::Status told = loopback.stub().Attention(&stated, SelfAttention(8, 512, 64), &response);
+  EXPECT_EQ(told.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(told.error_message(), "the request needs 3000000 bytes, the limit is 1048576 bytes");
+  EXPECT_FALSE(told.error_details().empty());
   // A small request for a large answer: [1, 1, 1024, 1024] weights.
   auto request = SelfAttention(1, 1024, 4);
   request.add_return_outputs(v1::ATTENTION_OUTPUT_WEIGHTS);

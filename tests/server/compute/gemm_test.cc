@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "server/compute/parallel_gemm.h"
@@ -152,6 +154,55 @@ TEST(OneDnn, NamesItselfAndTheInstructionSet) {
   const std::string version = OneDnnVersion();
   EXPECT_EQ(std::count(version.begin(), version.end(), '.'), 2) << version;
   EXPECT_FALSE(OneDnnIsa().empty());
+}
+
+// Uninitialized results hold anything, NaN included: alpha = 0 must not let it through.
+template <typename T>
+void CheckZeroAlpha() {
+  for (int64_t size : {1, 5, 64, 65, 200}) {
+    const Storage<T> a(size, size, 1);
+    Storage<T> c(size, size, 2);
+    std::fill(c.memory.begin(), c.memory.end(), std::numeric_limits<T>::quiet_NaN());
+    ASSERT_TRUE(Gemm(T{0}, Operand<T>(a.matrix), Operand<T>(a.matrix), T{0}, c.matrix).ok());
+    for (int64_t i = 0; i < size; ++i) {
+      for (int64_t j = 0; j < size; ++j) ASSERT_EQ(c.matrix.row(i)[j], 0) << size << ": " << i << ", " << j;
+    }
+  }
+}
+
+TEST(Gemm, ZeroAlphaAndBetaGiveZeros) {
+  CheckZeroAlpha<float>();
+  CheckZeroAlpha<double>();
+}
+
+// Several threads multiply at once, each its own matrices: the bits are those of one thread alone.
+template <typename T>
+void CheckConcurrentProducts() {
+  constexpr int kThreads = 8;
+  constexpr int kProducts = 2000;
+  constexpr int64_t kRows = 64, kInner = 48, kCols = 200;
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([t, &wrong] {
+      const Storage<T> a(kRows, kInner, static_cast<uint64_t>(2 * t));
+      const Storage<T> b(kInner, kCols, static_cast<uint64_t>(2 * t + 1));
+      Storage<T> first(kRows, kCols, 3);
+      if (!Gemm(T{1}, Operand<T>(a.matrix), Operand<T>(b.matrix), T{0}, first.matrix).ok()) ++wrong;
+      for (int product = 0; product < kProducts; ++product) {
+        Storage<T> again(kRows, kCols, 3);
+        const absl::Status done = Gemm(T{1}, Operand<T>(a.matrix), Operand<T>(b.matrix), T{0}, again.matrix);
+        if (!done.ok() || again.memory != first.memory) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0) << "of " << kThreads * kProducts;
+}
+
+TEST(Gemm, ProductsOnManyThreadsAreThoseOfOne) {
+  CheckConcurrentProducts<float>();
+  CheckConcurrentProducts<double>();
 }
 
 }  // namespace

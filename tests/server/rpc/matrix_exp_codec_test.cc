@@ -113,6 +113,11 @@ TEST(MatrixExpCodec, RefusesWithTheFieldsName) {
          r.add_times(1);
          r.add_times(std::nan(""));
        }},
+      {"times[0]", kInvalid,
+       [](Request& r) {
+         r.set_structure(v1::STRUCTURE_GENERATOR);
+         r.add_times(-1);
+       }},
       {"structure", kInvalid, [](Request& r) { r.set_structure(static_cast<v1::Structure>(40)); }},
       {"structure", kLater, [](Request& r) { r.set_structure(v1::STRUCTURE_SKEW_SYMMETRIC); }},
       {"structure", kLater, [](Request& r) { r.set_structure(v1::STRUCTURE_SYMMETRIC); }},
