@@ -14,7 +14,7 @@ set -euo pipefail
 build_packages=(
   g++ cmake ninja-build pkg-config ccache
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev grpc-proto libabsl-dev
-  libdnnl-dev ocl-icd-opencl-dev libopenblas-pthread-dev libhwy-dev
+  libdnnl-dev ocl-icd-opencl-dev libopenblas-pthread-dev libeigen3-dev libhwy-dev
   prometheus-cpp-dev libcurl4-openssl-dev zlib1g-dev libmicrohttpd-dev
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   libcairo2-dev fontconfig fonts-dejavu-core

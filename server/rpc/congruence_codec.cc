@@ -2,10 +2,12 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/convert.h"
+#include "server/compute/project/numerical_rank.h"
 #include "server/compute/project/project.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/return_if_error.h"
@@ -53,21 +55,39 @@ class CongruenceOperation final : public Operation {
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     output_ = Tensor(compute::DTypeOf<T>(), {OutputSide(), OutputSide()}, pool);
-    return compute::CongruenceProjection(executor, pool, problem_, output_.data<T>());
+    RETURN_IF_ERROR(compute::CongruenceProjection(executor, pool, problem_, output_.data<T>()));
+    MeasureRank();
+    return executor.cancellation().Check();
   }
 
   void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
     if (output_.dtype() != in_.wire_dtype) output_ = compute::ConvertTo(in_.wire_dtype, output_, pool);
     writer.AddTensor(v1::ProjectResponse::kOutputsFieldNumber, std::move(output_));
+    if (rank_.has_value()) {
+      v1::ProjectReport report;
+      report.set_numerical_rank(static_cast<uint32_t>(*rank_));
+      writer.AddMessage(v1::ProjectResponse::kReportsFieldNumber, report);
+    }
     writer.AddMessage(v1::ProjectResponse::kStatsFieldNumber, stats);
   }
 
  private:
+  // Of A, where that is cheap beside the projection.
+  void MeasureRank() {
+    const int64_t side = in_.form == CongruenceForm::kSequence ? problem_.d : problem_.n;
+    if (problem_.a == nullptr && problem_.d_k <= compute::kLargestRankSide) {
+      rank_ = compute::NumericalRankOfProduct(problem_.w_query, problem_.w_key, side, problem_.d_k);
+    } else if (problem_.a != nullptr && side <= compute::kLargestRankSide) {
+      rank_ = compute::NumericalRank(problem_.a, side, side);
+    }
+  }
+
   int64_t OutputSide() const { return in_.form == CongruenceForm::kSequence ? problem_.n : problem_.d; }
 
   const CongruenceInputs in_;
   compute::CongruenceProblem<T> problem_;  // views of in_
   Tensor output_;
+  std::optional<int64_t> rank_;
 };
 
 absl::StatusOr<CongruenceForm> ReadForm(v1::Congruence::Form form) {

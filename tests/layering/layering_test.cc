@@ -83,6 +83,7 @@ bool IsOneDnn(const std::string& header) {
 }
 bool IsBlas(const std::string& header) { return header.find("blas") != std::string::npos; }
 bool IsHighway(const std::string& header) { return StartsWith(header, "hwy/"); }
+bool IsEigen(const std::string& header) { return StartsWith(header, "Eigen/"); }
 bool IsCairo(const std::string& header) { return header.find("cairo") != std::string::npos; }
 
 struct LibraryRule {
@@ -99,6 +100,7 @@ TEST(Layering, LibrariesStayWhereTheyBelong) {
       {"oneDNN", IsOneDnn, {"server/compute/gemm_f32.cc"}},
       {"BLAS", IsBlas, {"server/compute/gemm_f64.cc"}},
       {"Highway", IsHighway, {"server/compute/"}},
+      {"Eigen", IsEigen, {"server/compute/"}},
       {"Cairo", IsCairo, {"client/cli/heatmap.cc"}},
   };
   for (const std::string folder : {"server", "client"}) {

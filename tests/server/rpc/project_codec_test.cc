@@ -74,6 +74,22 @@ TEST(ProjectCodec, CongruenceShapesFollowTheForm) {
   EXPECT_EQ(ShapeOf(square->outputs(0)), (std::vector<int64_t>{4, 4}));
 }
 
+TEST(ProjectCodec, CongruenceReportsTheRankOfItsMatrix) {
+  const auto full = Ask(CongruenceRequest());
+  ASSERT_EQ(full->reports_size(), 1);
+  Request factors;
+  *factors.mutable_congruence()->mutable_e() = Floats({3, 4}, 1);
+  *factors.mutable_congruence()->mutable_factors()->mutable_w_query() = Floats({4, 2}, 2);
+  *factors.mutable_congruence()->mutable_factors()->mutable_w_key() = Floats({4, 2}, 3);
+  const auto two = Ask(factors);
+  ASSERT_EQ(two->reports_size(), 1);
+  EXPECT_EQ(two->reports(0).numerical_rank(), 2u);
+  Request large;
+  *large.mutable_congruence()->mutable_e() = Floats({1, 300}, 1);
+  *large.mutable_congruence()->mutable_a() = Floats({300, 300}, 2);
+  EXPECT_EQ(Ask(large)->reports_size(), 0);
+}
+
 TEST(ProjectCodec, CongruenceDefaultScales) {
   Request unit = CongruenceRequest();
   unit.mutable_congruence()->set_scale(1);
