@@ -10,17 +10,13 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
-// After highway.h, which it needs.
+// After highway.h, which they need.
+#include "server/compute/attention/tile_mask-inl.h"
 #include "server/compute/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attend::compute {
 namespace HWY_NAMESPACE {
-
-template <typename T>
-using Tag = hn::CappedTag<T, kTilePadding>;
-template <typename T>
-using Vector = hn::Vec<Tag<T>>;
 
 template <typename T>
 constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
@@ -80,76 +76,18 @@ HWY_INLINE RowScan<T> ScanRow(T* row, int64_t cols) {
   return Finish(even, odd);
 }
 
-// One row of a TileMask.
-template <typename T>
-struct RowMask {
-  int64_t begin;
-  int64_t end;
-  const uint8_t* allowed;
-  int64_t allowed_stride;
-  const T* bias;
-  int64_t bias_stride;
-};
-
-template <typename T>
-HWY_INLINE RowMask<T> MaskOfRow(const TileMask<T>& tile, int64_t row) {
-  return {tile.band.begin(row),
-          tile.band.end(row),
-          tile.allowed == nullptr ? nullptr : tile.allowed + row * tile.allowed_row_stride,
-          tile.allowed_stride,
-          tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_row_stride,
-          tile.bias_stride};
-}
-
-// `count` elements, `stride` apart, as the first lanes of a vector.
-template <typename T, typename From>
-HWY_INLINE Vector<T> LoadStrided(const From* from, int64_t stride, int64_t count) {
-  const Tag<T> d;
-  HWY_ALIGN T lanes[kTilePadding] = {};
-  for (int64_t i = 0; i < count; ++i) lanes[i] = static_cast<T>(from[i * stride]);
-  return hn::Load(d, lanes);
-}
-
-template <typename T>
-HWY_INLINE Vector<T> LoadBias(const T* bias, int64_t stride, int64_t count) {
-  const Tag<T> d;
-  if (stride == 1 && count == static_cast<int64_t>(hn::Lanes(d))) return hn::LoadU(d, bias);
-  return LoadStrided<T>(bias, stride, count);
-}
-
-template <typename T>
-HWY_INLINE Vector<T> LoadAllowed(const uint8_t* allowed, int64_t stride, int64_t count) {
-  const Tag<T> d;
-  if (stride != 1 || count != static_cast<int64_t>(hn::Lanes(d))) return LoadStrided<T>(allowed, stride, count);
-  const hn::Rebind<int32_t, Tag<T>> d32;
-  const auto wide = hn::PromoteTo(d32, hn::LoadU(hn::Rebind<uint8_t, Tag<T>>(), allowed));
-  if constexpr (sizeof(T) == sizeof(int32_t)) {
-    return hn::ConvertTo(d, wide);
-  } else {
-    return hn::PromoteTo(d, wide);
-  }
-}
-
 // Adds the bias, hides what the mask hides and finds the maximum of the rest; pads with -infinity to whole vectors.
 // Only visible scores need be finite.
 template <typename T>
 HWY_INLINE RowScan<T> MaskRow(T* row, int64_t cols, const RowMask<T>& mask) {
   const Tag<T> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto begin = hn::Set(d, static_cast<T>(mask.begin));
-  const auto end = hn::Set(d, static_cast<T>(std::min(mask.end, cols)));
   Scanner<T> scan = NewScanner<T>();
   for (int64_t j = 0; j < cols; j += lanes) {
-    const int64_t count = std::min(lanes, cols - j);
-    const auto column = hn::Iota(d, static_cast<T>(j));
-    auto visible = hn::And(hn::Ge(column, begin), hn::Lt(column, end));
-    if (mask.allowed != nullptr) {
-      const auto allowed = LoadAllowed<T>(mask.allowed + j * mask.allowed_stride, mask.allowed_stride, count);
-      visible = hn::And(visible, hn::Ne(allowed, hn::Zero(d)));
-    }
+    const auto visible = VisibleLanes(mask, j, cols);
     auto v = hn::LoadU(d, row + j);
     scan.Check(hn::IfThenElseZero(visible, v));
-    if (mask.bias != nullptr) v = hn::Add(v, LoadBias(mask.bias + j * mask.bias_stride, mask.bias_stride, count));
+    v = AddBias(mask, j, cols, v);
     v = hn::IfThenElse(visible, v, hn::Set(d, kMinusInfinity<T>));
     scan.max = hn::Max(scan.max, v);
     hn::StoreU(v, d, row + j);

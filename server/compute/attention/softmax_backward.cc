@@ -1,0 +1,173 @@
+#include "server/compute/attention/softmax_backward.h"
+
+#include "server/compute/attention/backward_tile.h"
+#include "server/compute/attention/bias_gradient.h"
+#include "server/compute/attention/mask.h"
+#include "server/compute/attention/pair_blocks.h"
+#include "server/compute/attention/score_gradient.h"
+
+namespace attend::compute {
+namespace {
+
+// Two tiles and the deltas of a block's rows for each worker.
+template <typename T>
+class BackwardScratch {
+ public:
+  BackwardScratch(runtime::BufferPool& pool, const AttentionProblem<T>& problem, int workers)
+      : rows_(Rows(problem)),
+        stride_(Stride(problem)),
+        buffer_(pool.AllocateArray<T>(static_cast<size_t>(workers) * Elements(problem))) {}
+
+  static size_t Elements(const AttentionProblem<T>& problem) {
+    return static_cast<size_t>(2 * Rows(problem) * Stride(problem) + kBlockQueries);
+  }
+
+  Matrix<T> Scores(int worker, int64_t rows, int64_t cols) const { return Matrix<T>(At(worker), rows, cols, stride_); }
+  Matrix<T> Slopes(int worker, int64_t rows, int64_t cols) const {
+    return Matrix<T>(At(worker) + rows_ * stride_, rows, cols, stride_);
+  }
+  T* Deltas(int worker) const { return At(worker) + 2 * rows_ * stride_; }
+
+ private:
+  // Whole cache lines, so that no two workers share one, and never a power of two between rows (see gemm.h).
+  static int64_t Padded(int64_t count) { return (count + kTilePadding - 1) / kTilePadding * kTilePadding; }
+  static int64_t Rows(const AttentionProblem<T>& p) { return Padded(std::min(p.n, BackwardTileShape<T>::kQueries)); }
+  static int64_t Stride(const AttentionProblem<T>& p) {
+    return Padded(std::min(p.m, BackwardTileShape<T>::kKeys)) + kTilePadding;
+  }
+  T* At(int worker) const { return buffer_.template as<T>() + worker * (2 * rows_ * stride_ + kBlockQueries); }
+
+  int64_t rows_;
+  int64_t stride_;
+  runtime::Buffer buffer_;
+};
+
+// What all blocks of a call share.
+template <typename T>
+struct BackwardCall {
+  const AttentionProblem<T>& problem;
+  const AttentionForward<T>& forward;
+  const AttentionGradients<T>& gradients;
+  const BiasGradient<T>& bias;
+  const BackwardScratch<T>& scratch;
+  const runtime::Cancellation& cancellation;
+};
+
+// The pairs of one block and one head.
+template <typename T>
+class HeadBlock {
+ public:
+  HeadBlock(const BackwardCall<T>& call, const PairBlock& block, int64_t head, int worker)
+      : call_(call),
+        problem_(call.problem),
+        block_(block),
+        head_(head),
+        worker_(worker),
+        band_(VisibleBand(call.problem, block.batch)),
+        deltas_(call.scratch.Deltas(worker)) {}
+
+  absl::Status Run() const {
+    using Shape = BackwardTileShape<T>;
+    if (!Sees(block_.query, block_.queries, block_.key, block_.keys)) return absl::OkStatus();
+    ComputeDeltas();
+    for (int64_t key = block_.key; key < block_.key + block_.keys; key += Shape::kKeys) {
+      const int64_t keys = std::min(Shape::kKeys, block_.key + block_.keys - key);
+      for (int64_t query = block_.query; query < block_.query + block_.queries; query += Shape::kQueries) {
+        const int64_t queries = std::min(Shape::kQueries, block_.query + block_.queries - query);
+        if (!Sees(query, queries, key, keys)) continue;
+        const PairTile tile{block_.batch, head_, block_.kv_head, query, queries, key, keys};
+        if (absl::Status done = RunTile(tile); !done.ok()) return done;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  // Whether the band lets any of the queries see any of the keys.
+  bool Sees(int64_t query, int64_t queries, int64_t key, int64_t keys) const {
+    return band_.begin(query) < key + keys && band_.end(query + queries - 1) > key;
+  }
+
+  void ComputeDeltas() const {
+    for (int64_t i = 0; i < block_.queries; ++i) {
+      deltas_[i] = Dot(call_.forward.output.at(block_.batch, head_, block_.query + i),
+                       call_.forward.grad_output.at(block_.batch, head_, block_.query + i), problem_.d_value);
+    }
+  }
+
+  absl::Status RunTile(const PairTile& tile) const;
+
+  const BackwardCall<T>& call_;
+  const AttentionProblem<T>& problem_;
+  const PairBlock& block_;
+  const int64_t head_;
+  const int worker_;
+  const KeyBand band_;
+  T* const deltas_;
+};
+
+template <typename T>
+absl::Status HeadBlock<T>::RunTile(const PairTile& tile) const {
+  if (absl::Status wanted = call_.cancellation.Check(); !wanted.ok()) return wanted;
+  const Matrix<T> scores = call_.scratch.Scores(worker_, tile.queries, tile.keys);
+  const Matrix<T> slopes = call_.scratch.Slopes(worker_, tile.queries, tile.keys);
+  const HeadsView<const T>& grad_output = call_.forward.grad_output;
+  const Operand<T> output_slopes(grad_output.at(tile.batch, tile.head, tile.query), tile.queries, problem_.d_value,
+                                 grad_output.row_stride);
+  const Operand<T> values(problem_.value.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem_.d_value,
+                          problem_.value.row_stride);
+  if (absl::Status done = ComputeScores(problem_, tile, scores); !done.ok()) return done;
+  if (absl::Status done = Gemm(T{1}, output_slopes, Transposed(values), T{0}, slopes); !done.ok()) return done;
+
+  const TileMask<T> mask = MaskOfTile(problem_.mask, band_, tile.batch, tile.head, tile.query, tile.key, tile.keys);
+  const T* lse = call_.forward.lse + (tile.batch * problem_.heads + tile.head) * problem_.n + tile.query;
+  SoftmaxBackwardTile(scores, slopes, Hides(mask, tile.queries, tile.keys) ? &mask : nullptr,
+                      RowGradients<T>{lse, deltas_ + (tile.query - block_.query)});
+
+  const HeadsView<T>& to = call_.gradients.value;
+  const Matrix<T> value(to.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem_.d_value, to.row_stride);
+  absl::Status done = Gemm(T{1}, Transposed(Operand<T>(scores)), output_slopes, T{1}, value);
+  if (!done.ok()) return done;
+  call_.bias.Add(tile, slopes);
+  return AddScoreGradients(problem_, tile, slopes, call_.gradients);
+}
+
+}  // namespace
+
+template <typename T>
+absl::Status SoftmaxBackward(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
+                             const AttentionForward<T>& forward, const AttentionGradients<T>& gradients) {
+  const BiasGradient<T> bias(pool, problem, gradients.bias);
+  const BackwardScratch<T> scratch(pool, problem, executor.max_workers());
+  const BackwardCall<T> call{problem, forward, gradients, bias, scratch, executor.cancellation()};
+  const int64_t group = problem.kv_heads == 0 ? 0 : problem.heads / problem.kv_heads;
+  const double pairs = static_cast<double>(std::min(problem.n, kBlockQueries) * std::min(problem.m, kBlockKeys));
+  const double block_flops = pairs * static_cast<double>(group * (6 * problem.d + 4 * problem.d_value));
+  for (const KvHeadRange& range : bias.HeadRanges()) {
+    absl::Status done = ForEachPairBlock(
+        executor, range, problem.kv_heads, problem.n, problem.m, block_flops, [&](const PairBlock& block, int worker) {
+          for (int64_t head = block.kv_head * group; head < (block.kv_head + 1) * group; ++head) {
+            absl::Status ran = HeadBlock<T>(call, block, head, worker).Run();
+            if (!ran.ok()) return ran;
+          }
+          return absl::OkStatus();
+        });
+    if (!done.ok()) return done;
+  }
+  bias.Finish();
+  return absl::OkStatus();
+}
+
+template <typename T>
+double SoftmaxBackwardBytes(const AttentionProblem<T>& problem) {
+  return static_cast<double>(BackwardScratch<T>::Elements(problem) * sizeof(T));
+}
+
+template absl::Status SoftmaxBackward(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<float>&,
+                                      const AttentionForward<float>&, const AttentionGradients<float>&);
+template absl::Status SoftmaxBackward(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<double>&,
+                                      const AttentionForward<double>&, const AttentionGradients<double>&);
+template double SoftmaxBackwardBytes(const AttentionProblem<float>&);
+template double SoftmaxBackwardBytes(const AttentionProblem<double>&);
+
+}  // namespace attend::compute

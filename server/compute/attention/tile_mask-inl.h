@@ -1,0 +1,105 @@
+// A row of a TileMask, a vector at a time, for the sweeps over tiles of scores: include it after hwy/highway.h in a
+// file that foreach_target.h compiles repeatedly.
+#if defined(ATTEND_SERVER_COMPUTE_ATTENTION_TILE_MASK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTEND_SERVER_COMPUTE_ATTENTION_TILE_MASK_INL_H_
+#undef ATTEND_SERVER_COMPUTE_ATTENTION_TILE_MASK_INL_H_
+#else
+#define ATTEND_SERVER_COMPUTE_ATTENTION_TILE_MASK_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "server/compute/attention/mask.h"
+#include "server/compute/attention/softmax_tile.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attend::compute {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <typename T>
+using Tag = hn::CappedTag<T, kTilePadding>;
+template <typename T>
+using Vector = hn::Vec<Tag<T>>;
+
+// One row of a TileMask.
+template <typename T>
+struct RowMask {
+  int64_t begin;
+  int64_t end;
+  const uint8_t* allowed;
+  int64_t allowed_stride;
+  const T* bias;
+  int64_t bias_stride;
+};
+
+template <typename T>
+HWY_INLINE RowMask<T> MaskOfRow(const TileMask<T>& tile, int64_t row) {
+  return {tile.band.begin(row),
+          tile.band.end(row),
+          tile.allowed == nullptr ? nullptr : tile.allowed + row * tile.allowed_row_stride,
+          tile.allowed_stride,
+          tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_row_stride,
+          tile.bias_stride};
+}
+
+// `count` elements, `stride` apart, as the first lanes of a vector.
+template <typename T, typename From>
+HWY_INLINE Vector<T> LoadStrided(const From* from, int64_t stride, int64_t count) {
+  const Tag<T> d;
+  HWY_ALIGN T lanes[kTilePadding] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = static_cast<T>(from[i * stride]);
+  return hn::Load(d, lanes);
+}
+
+template <typename T>
+HWY_INLINE Vector<T> LoadBias(const T* bias, int64_t stride, int64_t count) {
+  const Tag<T> d;
+  if (stride == 1 && count == static_cast<int64_t>(hn::Lanes(d))) return hn::LoadU(d, bias);
+  return LoadStrided<T>(bias, stride, count);
+}
+
+template <typename T>
+HWY_INLINE Vector<T> LoadAllowed(const uint8_t* allowed, int64_t stride, int64_t count) {
+  const Tag<T> d;
+  if (stride != 1 || count != static_cast<int64_t>(hn::Lanes(d))) return LoadStrided<T>(allowed, stride, count);
+  const hn::Rebind<int32_t, Tag<T>> d32;
+  const auto wide = hn::PromoteTo(d32, hn::LoadU(hn::Rebind<uint8_t, Tag<T>>(), allowed));
+  if constexpr (sizeof(T) == sizeof(int32_t)) {
+    return hn::ConvertTo(d, wide);
+  } else {
+    return hn::PromoteTo(d, wide);
+  }
+}
+
+// Which of the lanes from column j on are visible; none at or past `cols`.
+template <typename T>
+HWY_INLINE hn::Mask<Tag<T>> VisibleLanes(const RowMask<T>& mask, int64_t j, int64_t cols) {
+  const Tag<T> d;
+  const int64_t count = std::min(static_cast<int64_t>(hn::Lanes(d)), cols - j);
+  const auto column = hn::Iota(d, static_cast<T>(j));
+  const auto begin = hn::Set(d, static_cast<T>(mask.begin));
+  const auto end = hn::Set(d, static_cast<T>(std::min(mask.end, cols)));
+  auto visible = hn::And(hn::Ge(column, begin), hn::Lt(column, end));
+  if (mask.allowed != nullptr) {
+    const auto allowed = LoadAllowed<T>(mask.allowed + j * mask.allowed_stride, mask.allowed_stride, count);
+    visible = hn::And(visible, hn::Ne(allowed, hn::Zero(d)));
+  }
+  return visible;
+}
+
+// scores, those of the lanes from column j on, with the bias.
+template <typename T>
+HWY_INLINE Vector<T> AddBias(const RowMask<T>& mask, int64_t j, int64_t cols, Vector<T> scores) {
+  if (mask.bias == nullptr) return scores;
+  const int64_t count = std::min(static_cast<int64_t>(hn::Lanes(Tag<T>())), cols - j);
+  return hn::Add(scores, LoadBias(mask.bias + j * mask.bias_stride, mask.bias_stride, count));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attend::compute
+HWY_AFTER_NAMESPACE();
+
+#endif  // ATTEND_SERVER_COMPUTE_ATTENTION_TILE_MASK_INL_H_
