@@ -5,8 +5,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
-// After highway.h, which they need.
-#include "hwy/contrib/math/math-inl.h"
+// After highway.h, which it needs.
 #include "server/compute/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -55,6 +54,12 @@ HWY_INLINE void SoftplusT(T* x, int64_t count) {
     const auto small = ExpAny(d, hn::Neg(hn::Abs(v)));
     return hn::Add(hn::Max(v, hn::Zero(d)), hn::Log1p(d, small));
   });
+}
+
+template <typename T>
+HWY_INLINE void TanhT(T* x, int64_t count) {
+  const hn::CappedTag<T, kMaxLanes> d;
+  Transform(x, count, [d](auto v) HWY_ATTR { return TanhAny(d, v); });
 }
 
 template <typename T>
@@ -110,6 +115,8 @@ void ExpF32(float* x, int64_t count) { ExpT(x, count); }
 void ExpF64(double* x, int64_t count) { ExpT(x, count); }
 void SoftplusF32(float* x, int64_t count) { SoftplusT(x, count); }
 void SoftplusF64(double* x, int64_t count) { SoftplusT(x, count); }
+void TanhF32(float* x, int64_t count) { TanhT(x, count); }
+void TanhF64(double* x, int64_t count) { TanhT(x, count); }
 void ReluF32(float* x, int64_t count) { ReluT(x, count); }
 void ReluF64(double* x, int64_t count) { ReluT(x, count); }
 void ExpShiftedF32(float* x, float shift, float factor, int64_t count) { ExpShiftedT(x, shift, factor, count); }
@@ -132,6 +139,8 @@ HWY_EXPORT(ExpF32);
 HWY_EXPORT(ExpF64);
 HWY_EXPORT(SoftplusF32);
 HWY_EXPORT(SoftplusF64);
+HWY_EXPORT(TanhF32);
+HWY_EXPORT(TanhF64);
 HWY_EXPORT(ReluF32);
 HWY_EXPORT(ReluF64);
 HWY_EXPORT(ExpShiftedF32);
@@ -147,6 +156,8 @@ void Exp(float* x, int64_t count) { HWY_DYNAMIC_DISPATCH(ExpF32)(x, count); }
 void Exp(double* x, int64_t count) { HWY_DYNAMIC_DISPATCH(ExpF64)(x, count); }
 void Softplus(float* x, int64_t count) { HWY_DYNAMIC_DISPATCH(SoftplusF32)(x, count); }
 void Softplus(double* x, int64_t count) { HWY_DYNAMIC_DISPATCH(SoftplusF64)(x, count); }
+void Tanh(float* x, int64_t count) { HWY_DYNAMIC_DISPATCH(TanhF32)(x, count); }
+void Tanh(double* x, int64_t count) { HWY_DYNAMIC_DISPATCH(TanhF64)(x, count); }
 void Relu(float* x, int64_t count) { HWY_DYNAMIC_DISPATCH(ReluF32)(x, count); }
 void Relu(double* x, int64_t count) { HWY_DYNAMIC_DISPATCH(ReluF64)(x, count); }
 void ExpShifted(float* x, float shift, float factor, int64_t count) {

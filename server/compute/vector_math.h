@@ -16,6 +16,10 @@ void Exp(double* x, int64_t count);
 void Softplus(float* x, int64_t count);
 void Softplus(double* x, int64_t count);
 
+// x = tanh(x), never past 1 in magnitude. Relative error at most 3.5e-7 in float, 4 units in the last place in double.
+void Tanh(float* x, int64_t count);
+void Tanh(double* x, int64_t count);
+
 // x = max(x, 0).
 void Relu(float* x, int64_t count);
 void Relu(double* x, int64_t count);

@@ -4,6 +4,7 @@
 
 #include "server/compute/attention/forward.h"
 #include "server/compute/attention/generator_attention.h"
+#include "server/compute/attention/prepare.h"
 
 namespace attend::compute {
 namespace {
@@ -12,10 +13,12 @@ template <typename T>
 absl::Status Dispatch(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                       const AttentionResult<T>& result) {
   try {
+    PreparedAttention<T> prepared{problem, {}, {}};
+    if (absl::Status done = Prepare(executor, pool, prepared); !done.ok()) return done;
     if (const auto* generator = std::get_if<GeneratorExpNormalization>(&problem.normalization)) {
-      return GeneratorAttention(executor, pool, problem, *generator, result);
+      return GeneratorAttention(executor, pool, prepared.problem, *generator, result);
     }
-    return SoftmaxAttention(executor, pool, problem, result);
+    return SoftmaxAttention(executor, pool, prepared.problem, result);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("no memory for the attention's tiles");
   }

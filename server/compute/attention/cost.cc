@@ -1,18 +1,21 @@
 // What a call costs, from its shapes: floating-point operations and working memory.
 #include <algorithm>
 
+#include "server/compute/attention/additive.h"
 #include "server/compute/attention/attention.h"
 #include "server/compute/attention/forward.h"
 #include "server/compute/attention/generator_attention.h"
+#include "server/compute/attention/prepare.h"
 #include "server/compute/attention/projection.h"
 #include "server/compute/attention/tokens.h"
+#include "server/compute/attention/tokens_position.h"
 #include "server/compute/matrix_exp/generator.h"
 #include "server/compute/matrix_exp/matrix_exp.h"
 
 namespace attend::compute {
 namespace {
 
-// The sum of max(0, i + shift) over i in [0, n).
+// The sum of i + shift, no less than 0, over i in [0, n).
 double SumOfPositive(double n, double shift) {
   const double last = n - 1 + shift;
   if (n <= 0 || last <= 0) return 0;
@@ -20,20 +23,21 @@ double SumOfPositive(double n, double shift) {
   return (first + last) * (last - first + 1) / 2;
 }
 
-// Pairs that causal and key_lengths leave, over all batches and heads.
+// The sum of i + shift, clamped to [0, limit], over i in [0, n).
+double SumOfClamped(double n, int64_t shift, int64_t limit) {
+  if (shift <= -KeyBand::kUnbounded) return 0;
+  if (shift >= KeyBand::kUnbounded) return n * static_cast<double>(limit);
+  return SumOfPositive(n, static_cast<double>(shift)) - SumOfPositive(n, static_cast<double>(shift - limit));
+}
+
+// Pairs that causal, windows and key_lengths leave, over all batches and heads.
 template <typename T>
 double VisiblePairs(const AttentionProblem<T>& problem) {
   const auto n = static_cast<double>(problem.n);
   double pairs = 0;
   for (int64_t batch = 0; batch < problem.batch; ++batch) {
     const KeyBand band = VisibleBand(problem, batch);
-    const auto limit = static_cast<double>(band.limit);
-    if (band.right == KeyBand::kUnbounded) {
-      pairs += n * limit;
-    } else {
-      const auto right = static_cast<double>(band.right);
-      pairs += SumOfPositive(n, right) - SumOfPositive(n, right - limit);
-    }
+    pairs += SumOfClamped(n, band.right, band.limit) - SumOfClamped(n, band.left, band.limit);
     // Without lengths every batch is like the first.
     if (problem.mask.key_lengths.empty()) return pairs * static_cast<double>(problem.batch * problem.heads);
   }
@@ -41,6 +45,15 @@ double VisiblePairs(const AttentionProblem<T>& problem) {
 }
 
 double ProductFlops(double rows, double inner, double cols) { return 2 * rows * inner * cols; }
+
+// Of one pair's score, prepared or not.
+template <typename T>
+double ScoreFlops(const AttentionProblem<T>& problem) {
+  if (const auto* additive = std::get_if<AdditiveScore<T>>(&problem.score)) {
+    return kAdditiveTermFlops * static_cast<double>(additive->h);
+  }
+  return 2 * static_cast<double>(problem.d_key);
+}
 
 // The rates are known only once they are computed: as if each were about 1.
 template <typename T>
@@ -51,7 +64,7 @@ double GeneratorFlops(const AttentionProblem<T>& problem, const GeneratorExpNorm
       GeneratorExpFlops<T>(problem.n, rate_time) + ProductFlops(n, n, static_cast<double>(problem.d_value));
   const double through_action = GeneratorActionFlops<T>(problem.n, problem.d_value, rate_time);
   return static_cast<double>(problem.batch * problem.heads) *
-         (ProductFlops(n, static_cast<double>(problem.d), n) + std::min(through_exp, through_action));
+         (n * n * ScoreFlops(problem) + std::min(through_exp, through_action));
 }
 
 template <typename T>
@@ -81,15 +94,16 @@ double GeneratorBytes(const AttentionProblem<T>& problem, int workers) {
 template <typename T>
 double AttentionFlops(const AttentionProblem<T>& problem) {
   if (const auto* generator = std::get_if<GeneratorExpNormalization>(&problem.normalization)) {
-    return GeneratorFlops(problem, *generator);
+    return PrepareFlops(problem) + GeneratorFlops(problem, *generator);
   }
-  return VisiblePairs(problem) * 2 * (static_cast<double>(problem.d) + static_cast<double>(problem.d_value));
+  return PrepareFlops(problem) +
+         VisiblePairs(problem) * (ScoreFlops(problem) + 2 * static_cast<double>(problem.d_value));
 }
 
 template <typename T>
 double AttentionWorkspaceBytes(const AttentionProblem<T>& problem, const AttentionResult<T>& wanted, int workers) {
-  if (std::holds_alternative<GeneratorExpNormalization>(problem.normalization)) return GeneratorBytes(problem, workers);
-  return ScratchBytes(problem, workers);
+  const bool generator = std::holds_alternative<GeneratorExpNormalization>(problem.normalization);
+  return PrepareBytes(problem) + (generator ? GeneratorBytes(problem, workers) : ScratchBytes(problem, workers));
 }
 
 template <typename T>
@@ -100,8 +114,8 @@ double TokensFlops(const TokensProblem<T>& problem) {
   const auto merged = static_cast<double>(a.heads * a.d_value);
   double flops = AttentionFlops(a);
   flops += ProductFlops(queries, static_cast<double>(problem.d_model), static_cast<double>(a.heads * a.d));
-  flops +=
-      ProductFlops(keys, static_cast<double>(problem.d_context), static_cast<double>(a.kv_heads * (a.d + a.d_value)));
+  flops += ProductFlops(keys, static_cast<double>(problem.d_context),
+                        static_cast<double>(a.kv_heads * (a.d_key + a.d_value)));
   if (problem.w_o != nullptr) flops += ProductFlops(queries, merged, static_cast<double>(problem.d_out));
   return flops;
 }
@@ -113,10 +127,12 @@ double TokensWorkspaceBytes(const TokensProblem<T>& problem, const TokensResult<
   const double keys = static_cast<double>(a.batch) * static_cast<double>(a.m);
   double elements = queries * static_cast<double>(ProjectedStride<T>(a.heads * a.d));
   elements +=
-      keys * static_cast<double>(ProjectedStride<T>(a.kv_heads * a.d) + ProjectedStride<T>(a.kv_heads * a.d_value));
+      keys * static_cast<double>(ProjectedStride<T>(a.kv_heads * a.d_key) + ProjectedStride<T>(a.kv_heads * a.d_value));
   if (problem.w_o != nullptr) elements += queries * static_cast<double>(ProjectedStride<T>(a.heads * a.d_value));
+  const double placed = PlacedTokensBytes(problem);
+  const AttentionProblem<T> inner = WithoutSinusoidalPosition(a);
   const AttentionResult<T> none;
-  return elements * static_cast<double>(sizeof(T)) + AttentionWorkspaceBytes(a, none, workers);
+  return placed + elements * static_cast<double>(sizeof(T)) + AttentionWorkspaceBytes(inner, none, workers);
 }
 
 template double AttentionFlops(const AttentionProblem<float>&);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "server/compute/attention/additive.h"
 #include "server/compute/attention/attention.h"
 #include "server/compute/tensor.h"
 #include "server/compute/vector_math.h"
@@ -47,6 +48,7 @@ class BlockRun {
         scratch_(scratch),
         worker_(worker),
         band_(VisibleBand(problem, block.batch)),
+        softcap_(SoftcapOf(problem)),
         keys_begin_(band_.begin(block.first)),
         keys_end_(std::max(keys_begin_, band_.end(block.first + block.count - 1))),
         states_(scratch.States(worker)) {
@@ -66,6 +68,7 @@ class BlockRun {
 
  private:
   void Start();
+  absl::Status ComputeScores(int64_t key, const Matrix<T>& scores);
   absl::Status RunTile(int64_t key, int64_t keys);
   absl::Status Finish();
   // The matrix that keeps the masked scores while the tiles go by.
@@ -79,6 +82,7 @@ class BlockRun {
   const TileScratch<T>& scratch_;
   const int worker_;
   const KeyBand band_;
+  const T softcap_;
   const int64_t keys_begin_;
   const int64_t keys_end_;
   RowStates<T> states_;
@@ -94,16 +98,27 @@ void BlockRun<T>::Start() {
   for (int64_t r = 0; r < output_.rows; ++r) std::fill_n(output_.row(r), output_.cols, T{0});
 }
 
+// The raw scores of the tile from `key` on; those that the band hides may be anything.
+template <typename T>
+absl::Status BlockRun<T>::ComputeScores(int64_t key, const Matrix<T>& scores) {
+  const Operand<T> queries(problem_.query.at(block_.batch, block_.head, block_.first), block_.count, problem_.d,
+                           problem_.query.row_stride);
+  const Operand<T> keys = KeysOf(problem_, block_, key, scores.cols);
+  const auto* additive = std::get_if<AdditiveScore<T>>(&problem_.score);
+  if (additive == nullptr) return Gemm(static_cast<T>(problem_.scale), queries, Transposed(keys), T{0}, scores);
+  AdditiveTile(Matrix<const T>(queries.data, queries.rows, queries.cols, queries.stride),
+               Matrix<const T>(keys.data, keys.rows, keys.cols, keys.stride), additive->w_score,
+               band_.Tile(block_.first, key, scores.cols), scores);
+  return absl::OkStatus();
+}
+
 template <typename T>
 absl::Status BlockRun<T>::RunTile(int64_t key, int64_t keys) {
   const Matrix<T> scores = scratch_.Scores(worker_, block_.count, keys);
-  const Operand<T> queries(problem_.query.at(block_.batch, block_.head, block_.first), block_.count, problem_.d,
-                           problem_.query.row_stride);
-  absl::Status done =
-      Gemm(static_cast<T>(problem_.scale), queries, Transposed(KeysOf(problem_, block_, key, keys)), T{0}, scores);
-  if (!done.ok()) return done;
+  if (absl::Status done = ComputeScores(key, scores); !done.ok()) return done;
 
-  const TileMask<T> mask = MaskOfTile(problem_.mask, band_, block_.batch, block_.head, block_.first, key, keys);
+  TileMask<T> mask = MaskOfTile(problem_.mask, band_, block_.batch, block_.head, block_.first, key, keys);
+  mask.softcap = softcap_;
   const TileOutcome outcome = SoftmaxTile(scores, Hides(mask, block_.count, keys) ? &mask : nullptr, states_,
                                           CopyTo(kept(), problem_.m, block_.first, key));
   if (!outcome.finite) return Overflow<T>("scores");

@@ -107,14 +107,15 @@ class TileScratch {
   runtime::Buffer buffer_;
 };
 
-// Softmax attention of one block; reads the problem's mask, not its normalization. Weights, scores, lse and entropy
-// are those of the block's rows.
+// Softmax attention of one block, whatever the problem's normalization; the softcap is softmax's own. Weights, scores,
+// lse and entropy are those of the block's rows.
+// REQUIRES: the problem is prepared (see prepare.h).
 // Returns OUT_OF_RANGE where a visible score or an output is past T's largest number, and Gemm's errors.
 template <typename T>
 absl::Status SoftmaxBlock(const AttentionProblem<T>& problem, const QueryBlock& block, const HeadResult<T>& result,
                           const TileScratch<T>& scratch, int worker);
 
-// Softmax attention of the whole problem, a tile of work per block of queries.
+// Softmax attention of the whole prepared problem, a tile of work per block of queries.
 template <typename T>
 absl::Status SoftmaxAttention(runtime::Executor& executor, runtime::BufferPool& pool,
                               const AttentionProblem<T>& problem, const AttentionResult<T>& result);

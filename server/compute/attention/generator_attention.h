@@ -14,7 +14,7 @@ namespace attend::compute {
 // Heads of at most this many queries are not split.
 inline constexpr int64_t kLargestWholeHead = 256;
 
-// REQUIRES: n = m; the problem's normalization is `generator`.
+// REQUIRES: the problem is prepared (see prepare.h); n = m; its normalization is `generator`.
 // Returns OUT_OF_RANGE where a visible score, a rate or an output is past T's largest number.
 template <typename T>
 absl::Status GeneratorAttention(runtime::Executor& executor, runtime::BufferPool& pool,

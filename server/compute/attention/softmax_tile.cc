@@ -76,8 +76,8 @@ HWY_INLINE RowScan<T> ScanRow(T* row, int64_t cols) {
   return Finish(even, odd);
 }
 
-// Adds the bias, hides what the mask hides and finds the maximum of the rest; pads with -infinity to whole vectors.
-// Only visible scores need be finite.
+// Makes a row of raw scores what the mask makes of it and finds the maximum of what is visible; pads with -infinity to
+// whole vectors. Only visible scores need be finite, raw and without the bias.
 template <typename T>
 HWY_INLINE RowScan<T> MaskRow(T* row, int64_t cols, const RowMask<T>& mask) {
   const Tag<T> d;
@@ -85,10 +85,11 @@ HWY_INLINE RowScan<T> MaskRow(T* row, int64_t cols, const RowMask<T>& mask) {
   Scanner<T> scan = NewScanner<T>();
   for (int64_t j = 0; j < cols; j += lanes) {
     const auto visible = VisibleLanes(mask, j, cols);
-    auto v = hn::LoadU(d, row + j);
+    auto v = hn::IfThenElseZero(visible, hn::LoadU(d, row + j));
+    scan.Check(v);
+    v = SubtractAlibi(mask, j, Softcap(mask, v));
     scan.Check(hn::IfThenElseZero(visible, v));
-    v = AddBias(mask, j, cols, v);
-    v = hn::IfThenElse(visible, v, hn::Set(d, kMinusInfinity<T>));
+    v = hn::IfThenElse(visible, AddBias(mask, j, cols, v), hn::Set(d, kMinusInfinity<T>));
     scan.max = hn::Max(scan.max, v);
     hn::StoreU(v, d, row + j);
   }

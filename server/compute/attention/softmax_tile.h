@@ -37,7 +37,7 @@ struct TileOutcome {
 };
 
 // Replaces scores [rows, cols] by exp(score - max), 0 where hidden, and updates the rows' states.
-// `mask` is null where every pair is visible and there is no bias.
+// `mask` is null where it would change nothing.
 // REQUIRES: scores.stride >= scores.cols + kTilePadding.
 TileOutcome SoftmaxTile(const Matrix<float>& scores, const TileMask<float>* mask, const RowStates<float>& rows,
                         const ScoreCopy<float>& copy);

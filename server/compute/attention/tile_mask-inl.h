@@ -14,6 +14,9 @@
 #include "server/compute/attention/mask.h"
 #include "server/compute/attention/softmax_tile.h"
 
+// After highway.h, which it needs.
+#include "server/compute/vector_math-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace attend::compute {
 namespace HWY_NAMESPACE {
@@ -29,6 +32,9 @@ template <typename T>
 struct RowMask {
   int64_t begin;
   int64_t end;
+  int64_t place;
+  T softcap;
+  T alibi_slope;
   const uint8_t* allowed;
   int64_t allowed_stride;
   const T* bias;
@@ -37,11 +43,10 @@ struct RowMask {
 
 template <typename T>
 HWY_INLINE RowMask<T> MaskOfRow(const TileMask<T>& tile, int64_t row) {
-  return {tile.band.begin(row),
-          tile.band.end(row),
-          tile.allowed == nullptr ? nullptr : tile.allowed + row * tile.allowed_row_stride,
-          tile.allowed_stride,
-          tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_row_stride,
+  return {tile.band.begin(row),  tile.band.end(row),
+          tile.band.place + row, tile.softcap,
+          tile.alibi_slope,      tile.allowed == nullptr ? nullptr : tile.allowed + row * tile.allowed_row_stride,
+          tile.allowed_stride,   tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_row_stride,
           tile.bias_stride};
 }
 
@@ -88,6 +93,23 @@ HWY_INLINE hn::Mask<Tag<T>> VisibleLanes(const RowMask<T>& mask, int64_t j, int6
     visible = hn::And(visible, hn::Ne(allowed, hn::Zero(d)));
   }
   return visible;
+}
+
+// Raw scores of any lanes, capped.
+template <typename T>
+HWY_INLINE Vector<T> Softcap(const RowMask<T>& mask, Vector<T> scores) {
+  if (mask.softcap == 0) return scores;
+  const Tag<T> d;
+  return hn::Mul(hn::Set(d, mask.softcap), TanhAny(d, hn::Mul(scores, hn::Set(d, 1 / mask.softcap))));
+}
+
+// scores, those of the lanes from column j on, less the slope times the distance.
+template <typename T>
+HWY_INLINE Vector<T> SubtractAlibi(const RowMask<T>& mask, int64_t j, Vector<T> scores) {
+  if (mask.alibi_slope == 0) return scores;
+  const Tag<T> d;
+  const auto distance = hn::Abs(hn::Sub(hn::Set(d, static_cast<T>(mask.place - j)), hn::Iota(d, T{0})));
+  return hn::NegMulAdd(hn::Set(d, mask.alibi_slope), distance, scores);
 }
 
 // scores, those of the lanes from column j on, with the bias.

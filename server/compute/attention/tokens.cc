@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/compute/attention/attention.h"
 #include "server/compute/attention/projection.h"
+#include "server/compute/attention/tokens_position.h"
 #include "server/compute/convert.h"
 #include "server/compute/tensor.h"
 
@@ -28,13 +29,14 @@ class Projected {
  public:
   Projected(runtime::BufferPool& pool, const AttentionProblem<T>& a)
       : query(pool, a.batch, a.n, a.heads, a.d),
-        key(pool, a.batch, a.m, a.kv_heads, a.d),
+        key(pool, a.batch, a.m, a.kv_heads, a.d_key),
         value(pool, a.batch, a.m, a.kv_heads, a.d_value) {}
 
-  absl::Status Compute(runtime::Executor& executor, const TokensProblem<T>& problem) const {
+  absl::Status Compute(runtime::Executor& executor, const TokensProblem<T>& problem,
+                       const PlacedTokens<T>& tokens) const {
     const AttentionProblem<T>& a = problem.attention;
-    const Matrix<const T> x(problem.x, a.batch * a.n, problem.d_model);
-    const Matrix<const T> context(problem.context, a.batch * a.m, problem.d_context);
+    const Matrix<const T> x(tokens.x, a.batch * a.n, problem.d_model);
+    const Matrix<const T> context(tokens.context, a.batch * a.m, problem.d_context);
     const auto weights = [](const T* w, int64_t rows, const ProjectedHeads<T>& to) {
       return Matrix<const T>(w, rows, to.matrix().cols);
     };
@@ -54,7 +56,7 @@ class Projected {
 template <typename T>
 absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool, const TokensProblem<T>& problem,
                  const TokensResult<T>& result) {
-  AttentionProblem<T> attention = problem.attention;
+  AttentionProblem<T> attention = WithoutSinusoidalPosition(problem.attention);
   const int64_t rows = attention.batch * attention.n;
   const int64_t merged_cols = attention.heads * attention.d_value;
   AttentionResult<T> attended{{}, result.weights, result.scores, result.lse, result.entropy};
@@ -67,7 +69,11 @@ absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool, const T
   }
   {
     const Projected<T> projected(pool, attention);
-    if (absl::Status done = projected.Compute(executor, problem); !done.ok()) return done;
+    {
+      PlacedTokens<T> tokens;
+      if (absl::Status done = PlaceTokens(executor, pool, problem, tokens); !done.ok()) return done;
+      if (absl::Status done = projected.Compute(executor, problem, tokens); !done.ok()) return done;
+    }
     attention.query = projected.query.const_heads();
     attention.key = projected.key.const_heads();
     attention.value = projected.value.const_heads();

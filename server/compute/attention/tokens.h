@@ -18,14 +18,15 @@ struct TokensProblem {
   const T* x = nullptr;        // [batch, n, d_model]
   const T* context = nullptr;  // [batch, m, d_context]; the same as x for self-attention
   const T* w_q = nullptr;      // [d_model,   heads * d]
-  const T* w_k = nullptr;      // [d_context, kv_heads * d]
+  const T* w_k = nullptr;      // [d_context, kv_heads * d_key]
   const T* w_v = nullptr;      // [d_context, kv_heads * d_value]
   const T* w_o = nullptr;      // [heads * d_value, d_out] or absent
   const T* b_q = nullptr;      // [heads * d] or absent
-  const T* b_k = nullptr;      // [kv_heads * d] or absent
+  const T* b_k = nullptr;      // [kv_heads * d_key] or absent
   const T* b_v = nullptr;      // [kv_heads * d_value] or absent
   const T* b_o = nullptr;      // [d_out] or absent
-  // Sizes, scale, mask and normalization; its query, key and value views are filled in by AttentionFromTokens.
+  // Sizes, score, position, mask and normalization; its query, key and value views are filled in by
+  // AttentionFromTokens.
   AttentionProblem<T> attention;
 };
 

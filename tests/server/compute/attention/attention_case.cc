@@ -49,6 +49,7 @@ AttentionCase RandomCase(const Sizes& s, uint64_t seed) {
   c.n = s.n;
   c.m = s.m;
   c.d = s.d;
+  c.d_key = s.d;
   c.d_value = s.d_value;
   c.query = RandomNormal(s.batch * s.heads * s.n * s.d, 3 * seed);
   c.key = RandomNormal(s.batch * s.kv_heads * s.m * s.d, 3 * seed + 1);
@@ -57,12 +58,89 @@ AttentionCase RandomCase(const Sizes& s, uint64_t seed) {
   return c;
 }
 
-// A score of norm |q| |k| carries an error of a few of its own roundings (a dot product's errors mostly cancel: 4 is
-// twice what the worst of these sizes shows), and moves its weight by that much, relatively. The exponential, the sums
-// and the division add a dozen roundings. An entropy's derivative is at most 2 log m times the weights' error.
+AttentionCase WithAdditiveScore(AttentionCase c, int64_t h, int64_t d_key, uint64_t seed) {
+  c.name += " additive";
+  c.score = ScoreKind::kAdditive;
+  c.h = h;
+  c.d_key = d_key;
+  c.key = RandomNormal(c.batch * c.kv_heads * c.m * d_key, 5 * seed);
+  c.w_query = RandomNormal(h * c.d, 5 * seed + 1);
+  c.w_key = RandomNormal(h * d_key, 5 * seed + 2);
+  c.w_score = RandomNormal(h, 5 * seed + 3);
+  return c;
+}
+
+AttentionCase WithBilinearScore(AttentionCase c, int64_t d_key, uint64_t seed) {
+  c.name += " bilinear";
+  c.score = ScoreKind::kBilinear;
+  c.scale = 1 / static_cast<double>(c.d);
+  c.d_key = d_key;
+  c.key = RandomNormal(c.batch * c.kv_heads * c.m * d_key, 5 * seed);
+  c.w_bilinear = RandomNormal(c.d * d_key, 5 * seed + 1);
+  return c;
+}
+
+Sensitivity SensitivityOf(const AttentionCase& c) {
+  const auto rows_sum = [](const std::vector<double>& weights, const std::vector<double>& matrix, int64_t cols) {
+    double sum = 0;
+    for (size_t i = 0; i < matrix.size(); ++i) {
+      sum += std::fabs(weights[i / static_cast<size_t>(cols)]) * std::fabs(matrix[i]);
+    }
+    return sum;
+  };
+  if (c.score == ScoreKind::kAdditive) {
+    return {rows_sum(c.w_score, c.w_query, c.d), rows_sum(c.w_score, c.w_key, c.d_key)};
+  }
+  const AttentionCase placed = Placed(c);
+  double factor = std::fabs(c.scale) * std::sqrt(static_cast<double>(c.d));
+  if (c.score == ScoreKind::kBilinear) factor *= LargestNorm(c.w_bilinear, c.d * c.d_key);
+  return {factor * LargestNorm(placed.key, c.d_key), factor * LargestNorm(placed.query, c.d)};
+}
+
+namespace {
+
+// How far a raw score may be from the truth. A dot product of norm |q| |k| carries an error of a few of its own
+// roundings (its errors mostly cancel: 4 is twice what the worst of these sizes shows); a position adds a rounding or
+// two to each element, a parameter's product as much as its own norm again. A term of an additive score has the errors
+// of two such products, and those of its sum, its tanh (4 units) and its place in the sum.
+double RawScoreError(const AttentionCase& c, double epsilon) {
+  const AttentionCase placed = Placed(c);
+  const double roundings = std::holds_alternative<NoPosition>(c.position) ? 4 : 8;
+  const double query = LargestNorm(placed.query, c.d);
+  const double key = LargestNorm(placed.key, c.d_key);
+  if (c.score == ScoreKind::kDotProduct) return epsilon * roundings * std::fabs(c.scale) * query * key;
+  if (c.score == ScoreKind::kBilinear) {
+    return epsilon * 2 * roundings * std::fabs(c.scale) * query * key * LargestNorm(c.w_bilinear, c.d * c.d_key);
+  }
+  const double w_query = LargestNorm(c.w_query, c.d);
+  const double w_key = LargestNorm(c.w_key, c.d_key);
+  double weights = 0;
+  for (const double w : c.w_score) weights += std::fabs(w);
+  return epsilon * weights * (roundings * (query * w_query + key * w_key) + 8);
+}
+
+// What softcap, ALiBi and bias add: each is rounded, and the slope is. A capped score's tanh is good to 4 units.
+double AddedScoreError(const AttentionCase& c, double epsilon) {
+  double error = LargestFinite(c.bias.data);
+  error += 3 * LargestFinite(c.alibi_slopes) * static_cast<double>(c.n + c.m);
+  if (const auto* softmax = std::get_if<SoftmaxNormalization>(&c.normalization)) {
+    AttentionCase raw = c;
+    raw.normalization = SoftmaxNormalization{};
+    double largest = 0;
+    for (int64_t head = 0; head < c.batch * c.heads; ++head) {
+      largest = std::max(largest, LargestFinite(ScoresOfHead(raw, head / c.heads, head % c.heads)));
+    }
+    if (softmax->softcap > 0) error += 8 * std::min(softmax->softcap, largest);
+  }
+  return epsilon * error;
+}
+
+}  // namespace
+
+// An error of a score moves its weight by that much, relatively. The exponential, the sums and the division add a dozen
+// roundings. An entropy's derivative is at most 2 log m times the weights' error.
 Tolerance ToleranceFor(const AttentionCase& c, double epsilon) {
-  const double score = epsilon * (4 * std::fabs(c.scale) * LargestNorm(c.query, c.d) * LargestNorm(c.key, c.d) +
-                                  LargestFinite(c.bias.data));
+  const double score = RawScoreError(c, epsilon) + AddedScoreError(c, epsilon);
   double weight = 2 * score + 12 * epsilon;
   if (const auto* generator = std::get_if<GeneratorExpNormalization>(&c.normalization)) {
     // d exp(tG) is at most t |dG| in the infinity norm, |dG| twice the error of a row of rates.
@@ -80,7 +158,24 @@ Tolerance ToleranceFor(const AttentionCase& c, double epsilon) {
 }
 
 template <typename T>
-AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vector<T>& bias) {
+ScoreParameters<T>::ScoreParameters(const AttentionCase& c)
+    : kind_(c.score),
+      h_(c.h),
+      w_query_(Convert<T>(c.w_query)),
+      w_key_(Convert<T>(c.w_key)),
+      w_score_(Convert<T>(c.w_score)),
+      w_bilinear_(Convert<T>(c.w_bilinear)) {}
+
+template <typename T>
+Score<T> ScoreParameters<T>::score() const {
+  if (kind_ == ScoreKind::kAdditive) return AdditiveScore<T>{h_, w_query_.data(), w_key_.data(), w_score_.data()};
+  if (kind_ == ScoreKind::kBilinear) return BilinearScore<T>{w_bilinear_.data()};
+  return DotProductScore{};
+}
+
+template <typename T>
+AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vector<T>& bias,
+                                        const ScoreParameters<T>& parameters) {
   AttentionProblem<T> p;
   p.batch = c.batch;
   p.heads = c.heads;
@@ -88,13 +183,19 @@ AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vecto
   p.n = c.n;
   p.m = c.m;
   p.d = c.d;
+  p.d_key = c.d_key;
   p.d_value = c.d_value;
   p.scale = c.scale;
+  p.score = parameters.score();
+  p.position = c.position;
   p.mask.causal = c.causal;
   p.mask.alignment = c.alignment;
   p.mask.allowed = c.allowed.View(c.allowed.data);
   p.mask.bias = c.bias.View(bias);
   p.mask.key_lengths = c.key_lengths;
+  p.mask.window_left = c.window_left;
+  p.mask.window_right = c.window_right;
+  p.mask.alibi_slopes = Convert<T>(c.alibi_slopes);
   p.normalization = c.normalization;
   return p;
 }
@@ -105,9 +206,10 @@ absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, Wanted
   const std::vector<T> key = Convert<T>(c.key);
   const std::vector<T> value = Convert<T>(c.value);
   const std::vector<T> bias = Convert<T>(c.bias.data);
-  AttentionProblem<T> p = ProblemWithoutHeads<T>(c, bias);
+  const ScoreParameters<T> parameters(c);
+  AttentionProblem<T> p = ProblemWithoutHeads<T>(c, bias, parameters);
   p.query = ContiguousHeads<const T>(query.data(), c.heads, c.n, c.d);
-  p.key = ContiguousHeads<const T>(key.data(), c.kv_heads, c.m, c.d);
+  p.key = ContiguousHeads<const T>(key.data(), c.kv_heads, c.m, c.d_key);
   p.value = ContiguousHeads<const T>(value.data(), c.kv_heads, c.m, c.d_value);
 
   const int64_t rows = c.batch * c.heads * c.n;
@@ -164,8 +266,12 @@ void ExpectAgreement(const AttentionCase& c) {
   EXPECT_TRUE(AllNear(alone.output, want.output, tolerance.output)) << c.name << " output, wanted alone";
 }
 
-template AttentionProblem<float> ProblemWithoutHeads(const AttentionCase&, const std::vector<float>&);
-template AttentionProblem<double> ProblemWithoutHeads(const AttentionCase&, const std::vector<double>&);
+template class ScoreParameters<float>;
+template class ScoreParameters<double>;
+template AttentionProblem<float> ProblemWithoutHeads(const AttentionCase&, const std::vector<float>&,
+                                                     const ScoreParameters<float>&);
+template AttentionProblem<double> ProblemWithoutHeads(const AttentionCase&, const std::vector<double>&,
+                                                      const ScoreParameters<double>&);
 template absl::Status RunCase<float>(const AttentionCase&, runtime::Executor&, Wanted, Answer&);
 template absl::Status RunCase<double>(const AttentionCase&, runtime::Executor&, Wanted, Answer&);
 template void ExpectAgreement<float>(const AttentionCase&);

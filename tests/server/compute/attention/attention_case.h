@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,8 @@ struct BroadcastCase {
   }
 };
 
+enum class ScoreKind { kDotProduct, kAdditive, kBilinear };
+
 struct AttentionCase {
   std::string name;
   int64_t batch = 1;
@@ -45,13 +48,24 @@ struct AttentionCase {
   int64_t n = 1;
   int64_t m = 1;
   int64_t d = 1;
+  int64_t d_key = 1;
   int64_t d_value = 1;
-  std::vector<double> query;
-  std::vector<double> key;
-  std::vector<double> value;
+  std::vector<double> query;  // [batch, heads, n, d]
+  std::vector<double> key;    // [batch, kv_heads, m, d_key]
+  std::vector<double> value;  // [batch, kv_heads, m, d_value]
+  ScoreKind score = ScoreKind::kDotProduct;
+  int64_t h = 0;
+  std::vector<double> w_query;     // [h, d]      additive
+  std::vector<double> w_key;       // [h, d_key]  additive
+  std::vector<double> w_score;     // [h]         additive
+  std::vector<double> w_bilinear;  // [d, d_key]  bilinear
   double scale = 1;
+  Position position;
   bool causal = false;
   Alignment alignment = Alignment::kBottomRight;
+  std::optional<int64_t> window_left;
+  std::optional<int64_t> window_right;
+  std::vector<double> alibi_slopes;
   std::vector<int64_t> key_lengths;
   BroadcastCase<uint8_t> allowed;
   BroadcastCase<double> bias;
@@ -76,11 +90,18 @@ struct Sizes {
   int64_t d_value = 1;
 };
 
-// Normally distributed query, key and value; scale 1 / sqrt(d).
+// Normally distributed query, key and value; scale 1 / sqrt(d); d_key = d.
 AttentionCase RandomCase(const Sizes& sizes, uint64_t seed);
+// The same case with another score, normally distributed parameters and keys of d_key columns. Bilinear: scale 1 / d.
+AttentionCase WithAdditiveScore(AttentionCase c, int64_t h, int64_t d_key, uint64_t seed);
+AttentionCase WithBilinearScore(AttentionCase c, int64_t d_key, uint64_t seed);
 std::vector<double> RandomNormal(int64_t count, uint64_t seed);
 
 Answer Oracle(const AttentionCase& c);
+// The case without a position: its query and key have been placed.
+AttentionCase Placed(AttentionCase c);
+// x [sequences, rows, cols] with the sinusoidal rows of places 0 to rows - 1.
+std::vector<double> WithSinusoids(std::vector<double> x, int64_t rows, int64_t cols, double base);
 // The oracle's scores [n, m] of one head.
 std::vector<double> ScoresOfHead(const AttentionCase& c, int64_t batch, int64_t head);
 
@@ -93,6 +114,26 @@ struct Tolerance {
   double entropy = 0;
 };
 Tolerance ToleranceFor(const AttentionCase& c, double epsilon);
+
+// How far a raw score may move when every element of its query, or of its key, moves by 1 at most.
+struct Sensitivity {
+  double query = 0;
+  double key = 0;
+};
+Sensitivity SensitivityOf(const AttentionCase& c);
+
+// The parameters of a case's score in T, and the views that a problem has of them.
+template <typename T>
+class ScoreParameters {
+ public:
+  explicit ScoreParameters(const AttentionCase& c);
+  Score<T> score() const;
+
+ private:
+  const ScoreKind kind_;
+  const int64_t h_;
+  const std::vector<T> w_query_, w_key_, w_score_, w_bilinear_;
+};
 
 // The memory that a run in T fills; it starts as NaN.
 template <typename T>
@@ -121,9 +162,11 @@ struct ResultMemory {
   std::vector<T> entropy;
 };
 
-// Sizes, scale, mask and normalization of a case as T has them; `bias` is the case's, in T.
+// Everything of a case but query, key and value as T has it; `bias` is the case's, in T.
+// REQUIRES: bias and parameters outlive the problem.
 template <typename T>
-AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vector<T>& bias);
+AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vector<T>& bias,
+                                        const ScoreParameters<T>& parameters);
 
 enum class Wanted { kOutputOnly, kEverything };
 

@@ -17,6 +17,7 @@ AttentionProblem<float> ProblemOf(int64_t batch, int64_t heads, int64_t n, int64
   p.n = n;
   p.m = m;
   p.d = d;
+  p.d_key = d;
   p.d_value = d_value;
   return p;
 }

@@ -54,8 +54,8 @@ absl::Status RunGradients(const AttentionCase& c, const std::vector<double>& gra
                           GradientsByName& gradients) {
   const std::vector<T> query = Convert<T>(c.query), key = Convert<T>(c.key), value = Convert<T>(c.value),
                        bias = Convert<T>(c.bias.data), slopes = Convert<T>(grad_output);
-  AttentionProblem<T> p = ProblemWithoutHeads<T>(c, bias);
-  p.d_key = p.d;
+  const ScoreParameters<T> parameters(c);
+  AttentionProblem<T> p = ProblemWithoutHeads<T>(c, bias, parameters);
   p.query = ContiguousHeads<const T>(query.data(), c.heads, c.n, c.d);
   p.key = ContiguousHeads<const T>(key.data(), c.kv_heads, c.m, p.d_key);
   p.value = ContiguousHeads<const T>(value.data(), c.kv_heads, c.m, c.d_value);

@@ -13,24 +13,73 @@ double BroadcastAt(const auto& c, int64_t b, int64_t h, int64_t i, int64_t j) {
   return static_cast<double>(c.data[static_cast<size_t>(offset)]);
 }
 
+int64_t PlaceOf(const AttentionCase& c, int64_t query) {
+  return c.alignment == Alignment::kTopLeft ? query : query + c.m - c.n;
+}
+
 bool Visible(const AttentionCase& c, int64_t b, int64_t h, int64_t i, int64_t j) {
-  if (c.causal) {
-    const int64_t place = c.alignment == Alignment::kTopLeft ? i : i + c.m - c.n;
-    if (j > place) return false;
-  }
+  const int64_t place = PlaceOf(c, i);
+  if (c.causal && j > place) return false;
+  if (c.window_left && j < place - *c.window_left) return false;
+  if (c.window_right && j > place + *c.window_right) return false;
   if (!c.key_lengths.empty() && j >= c.key_lengths[static_cast<size_t>(b)]) return false;
   return c.allowed.data.empty() || BroadcastAt(c.allowed, b, h, i, j) != 0;
 }
 
 const double* Row(const std::vector<double>& matrix, int64_t row, int64_t cols) { return matrix.data() + row * cols; }
 
+double Dot(const double* a, const double* b, int64_t count) {
+  double dot = 0;
+  for (int64_t l = 0; l < count; ++l) dot += a[l] * b[l];
+  return dot;
+}
+
+double RawScore(const AttentionCase& c, const double* q, const double* k) {
+  double score = 0;
+  switch (c.score) {
+    case ScoreKind::kDotProduct:
+      return c.scale * Dot(q, k, c.d);
+    case ScoreKind::kBilinear:
+      for (int64_t l = 0; l < c.d; ++l) score += q[l] * Dot(Row(c.w_bilinear, l, c.d_key), k, c.d_key);
+      return c.scale * score;
+    case ScoreKind::kAdditive:
+      for (int64_t l = 0; l < c.h; ++l) {
+        score += c.w_score[static_cast<size_t>(l)] *
+                 std::tanh(Dot(Row(c.w_query, l, c.d), q, c.d) + Dot(Row(c.w_key, l, c.d_key), k, c.d_key));
+      }
+      return score;
+  }
+  return score;
+}
+
+// REQUIRES: c has no position.
 double ScoreOf(const AttentionCase& c, int64_t b, int64_t h, int64_t i, int64_t j) {
   if (!Visible(c, b, h, i, j)) return kMinusInfinity;
-  const double* q = Row(c.query, (b * c.heads + h) * c.n + i, c.d);
-  const double* k = Row(c.key, (b * c.kv_heads + h / (c.heads / c.kv_heads)) * c.m + j, c.d);
-  double dot = 0;
-  for (int64_t l = 0; l < c.d; ++l) dot += q[l] * k[l];
-  return dot * c.scale + (c.bias.data.empty() ? 0 : BroadcastAt(c.bias, b, h, i, j));
+  double score = RawScore(c, Row(c.query, (b * c.heads + h) * c.n + i, c.d),
+                          Row(c.key, (b * c.kv_heads + h / (c.heads / c.kv_heads)) * c.m + j, c.d_key));
+  const auto* softmax = std::get_if<SoftmaxNormalization>(&c.normalization);
+  if (softmax != nullptr && softmax->softcap > 0) score = softmax->softcap * std::tanh(score / softmax->softcap);
+  if (!c.alibi_slopes.empty()) {
+    score -= c.alibi_slopes[static_cast<size_t>(h)] * std::fabs(static_cast<double>(PlaceOf(c, i) - j));
+  }
+  return score + (c.bias.data.empty() ? 0 : BroadcastAt(c.bias, b, h, i, j));
+}
+
+// x [heads, rows, cols]: row r turned by the angles of place r + first.
+void RotateHeads(std::vector<double>& x, int64_t rows, int64_t cols, int64_t first, const RotaryPosition& position) {
+  for (size_t row = 0; row * static_cast<size_t>(cols) < x.size(); ++row) {
+    const auto place = static_cast<double>(static_cast<int64_t>(row) % rows + first);
+    double* values = x.data() + row * static_cast<size_t>(cols);
+    for (int64_t i = 0; i < cols / 2; ++i) {
+      const double angle = place / std::pow(position.base, 2 * static_cast<double>(i) / static_cast<double>(cols));
+      double& first_of_pair = values[position.interleaved ? 2 * i : i];
+      double& second_of_pair = values[position.interleaved ? 2 * i + 1 : i + cols / 2];
+      const double x_before = first_of_pair;
+      const double y_before = second_of_pair;
+      first_of_pair = x_before * std::cos(angle) - y_before * std::sin(angle);
+      second_of_pair = y_before * std::cos(angle) + x_before * std::sin(angle);
+    }
+  }
 }
 
 double LogSumExp(const double* scores, int64_t count) {
@@ -112,7 +161,30 @@ std::vector<double> WeightsOfHead(const AttentionCase& c, const double* scores, 
 
 }  // namespace
 
-std::vector<double> ScoresOfHead(const AttentionCase& c, int64_t b, int64_t h) {
+std::vector<double> WithSinusoids(std::vector<double> x, int64_t rows, int64_t cols, double base) {
+  for (size_t e = 0; e < x.size(); ++e) {
+    const int64_t col = static_cast<int64_t>(e) % cols;
+    const auto place = static_cast<double>(static_cast<int64_t>(e) / cols % rows);
+    const double angle = place / std::pow(base, static_cast<double>(col / 2 * 2) / static_cast<double>(cols));
+    x[e] += col % 2 == 0 ? std::sin(angle) : std::cos(angle);
+  }
+  return x;
+}
+
+AttentionCase Placed(AttentionCase c) {
+  if (const auto* sinusoidal = std::get_if<SinusoidalPosition>(&c.position)) {
+    c.query = WithSinusoids(c.query, c.n, c.d, sinusoidal->base);
+    c.key = WithSinusoids(c.key, c.m, c.d_key, sinusoidal->base);
+  } else if (const auto* rotary = std::get_if<RotaryPosition>(&c.position)) {
+    RotateHeads(c.query, c.n, c.d, PlaceOf(c, 0), *rotary);
+    RotateHeads(c.key, c.m, c.d_key, 0, *rotary);
+  }
+  c.position = NoPosition{};
+  return c;
+}
+
+std::vector<double> ScoresOfHead(const AttentionCase& unplaced, int64_t b, int64_t h) {
+  const AttentionCase c = Placed(unplaced);
   std::vector<double> scores;
   for (int64_t i = 0; i < c.n; ++i) {
     for (int64_t j = 0; j < c.m; ++j) scores.push_back(ScoreOf(c, b, h, i, j));
@@ -120,7 +192,8 @@ std::vector<double> ScoresOfHead(const AttentionCase& c, int64_t b, int64_t h) {
   return scores;
 }
 
-Answer Oracle(const AttentionCase& c) {
+Answer Oracle(const AttentionCase& unplaced) {
+  const AttentionCase c = Placed(unplaced);
   Answer a;
   for (int64_t b = 0; b < c.batch; ++b) {
     for (int64_t h = 0; h < c.heads; ++h) {

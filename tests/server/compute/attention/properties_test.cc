@@ -41,7 +41,7 @@ std::vector<double> Rows(const std::vector<double>& tensor, int64_t m, int64_t c
 
 AttentionCase WithKeys(const AttentionCase& c, const std::vector<int64_t>& keys) {
   AttentionCase chosen = c;
-  chosen.key = Rows(c.key, c.m, c.d, keys);
+  chosen.key = Rows(c.key, c.m, c.d_key, keys);
   chosen.value = Rows(c.value, c.m, c.d_value, keys);
   chosen.m = static_cast<int64_t>(keys.size());
   return chosen;

@@ -38,14 +38,26 @@ std::vector<double> SwapRowsAndHeads(const std::vector<double>& from, int64_t ba
 
 const std::vector<double>& ContextOf(const TokensCase& c) { return c.context.empty() ? c.x : c.context; }
 
-AttentionCase Projected(const TokensCase& c) {
+// The case as the projections read it: sinusoidal positions are added to the tokens.
+TokensCase PlacedTokensOf(TokensCase c) {
+  AttentionCase& a = c.attention;
+  if (const auto* sinusoidal = std::get_if<SinusoidalPosition>(&a.position)) {
+    c.x = WithSinusoids(c.x, a.n, c.d_model, sinusoidal->base);
+    if (!c.context.empty()) c.context = WithSinusoids(c.context, a.m, c.d_context, sinusoidal->base);
+    a.position = NoPosition{};
+  }
+  return c;
+}
+
+AttentionCase Projected(const TokensCase& unplaced) {
+  const TokensCase c = PlacedTokensOf(unplaced);
   AttentionCase a = c.attention;
   const int64_t keys = a.batch * a.m;
   const std::vector<double> query = Project(c.x, a.batch * a.n, c.d_model, c.w_q, a.heads * a.d, c.b_q);
-  const std::vector<double> key = Project(ContextOf(c), keys, c.d_context, c.w_k, a.kv_heads * a.d, c.b_k);
+  const std::vector<double> key = Project(ContextOf(c), keys, c.d_context, c.w_k, a.kv_heads * a.d_key, c.b_k);
   const std::vector<double> value = Project(ContextOf(c), keys, c.d_context, c.w_v, a.kv_heads * a.d_value, c.b_v);
   a.query = SwapRowsAndHeads(query, a.batch, a.n, a.heads, a.d);
-  a.key = SwapRowsAndHeads(key, a.batch, a.m, a.kv_heads, a.d);
+  a.key = SwapRowsAndHeads(key, a.batch, a.m, a.kv_heads, a.d_key);
   a.value = SwapRowsAndHeads(value, a.batch, a.m, a.kv_heads, a.d_value);
   return a;
 }
@@ -113,7 +125,8 @@ Answer TokensOracle(const TokensCase& c) {
 // The projections' roundings (each element's error is at most inner times epsilon times its absolute sum, here with
 // sqrt(inner), as errors mostly cancel) move the scores, on top of the attention's own error; w_o carries the values'
 // error on by the largest absolute column sum.
-Tolerance TokensTolerance(const TokensCase& c, double epsilon) {
+Tolerance TokensTolerance(const TokensCase& unplaced, double epsilon) {
+  const TokensCase c = PlacedTokensOf(unplaced);
   const AttentionCase a = Projected(c);
   const auto part = [&](const std::vector<double>& x, int64_t rows, int64_t inner, const std::vector<double>& w,
                         int64_t cols, const std::vector<double>& bias) {
@@ -122,14 +135,17 @@ Tolerance TokensTolerance(const TokensCase& c, double epsilon) {
   };
   const int64_t keys = a.batch * a.m;
   const double query = part(c.x, a.batch * a.n, c.d_model, c.w_q, a.heads * a.d, c.b_q);
-  const double key = part(ContextOf(c), keys, c.d_context, c.w_k, a.kv_heads * a.d, c.b_k);
+  const double key = part(ContextOf(c), keys, c.d_context, c.w_k, a.kv_heads * a.d_key, c.b_k);
   const double value = part(ContextOf(c), keys, c.d_context, c.w_v, a.kv_heads * a.d_value, c.b_v);
   const auto largest = [](const std::vector<double>& values) {
     double max = 0;
     for (const double v : values) max = std::max(max, std::fabs(v));
     return max;
   };
-  const double moved = a.scale * static_cast<double>(a.d) * (query * largest(a.key) + key * largest(a.query));
+  // A rotation spreads an element's error over two.
+  const double spread = std::holds_alternative<RotaryPosition>(a.position) ? 2 : 1;
+  const Sensitivity sensitivity = SensitivityOf(a);
+  const double moved = spread * (query * sensitivity.query + key * sensitivity.key);
   Tolerance t = ToleranceFor(a, epsilon);
   const double generated = std::holds_alternative<GeneratorExpNormalization>(a.normalization)
                                ? static_cast<double>(a.n) * std::get<GeneratorExpNormalization>(a.normalization).time
@@ -169,7 +185,8 @@ absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, Answer&
   p.b_k = DataOrNull(b_k, !c.b_k.empty());
   p.b_v = DataOrNull(b_v, !c.b_v.empty());
   p.b_o = DataOrNull(b_o, !c.b_o.empty());
-  p.attention = ProblemWithoutHeads<T>(a, bias);
+  const ScoreParameters<T> parameters(a);
+  p.attention = ProblemWithoutHeads<T>(a, bias, parameters);
   const int64_t rows = a.batch * a.heads * a.n;
   ResultMemory<T> memory(a.batch * a.n * p.d_out, rows, a.m);
   runtime::BufferPool pool;

@@ -25,7 +25,7 @@ struct TokensCase {
   std::vector<double> b_k;
   std::vector<double> b_v;
   std::vector<double> b_o;
-  AttentionCase attention;  // sizes, scale, mask and normalization
+  AttentionCase attention;  // all but query, key and value
 };
 
 // All tensors present, weights of variance 1 / rows.
