@@ -19,12 +19,17 @@ struct RowGradients {
 
 // Replaces scores [rows, cols] by the weights exp(score - lse), and the gradients of the weights by those of the masked
 // scores: weight * (gradient - delta). Both are 0 where hidden, whatever the score and the gradient are there.
-// `mask` is null where every pair is visible and there is no bias.
-// REQUIRES: scores and gradients are tiles of one shape, stride >= cols + kTilePadding.
+// `mask` is null where it would change nothing. With a softcap, cap_slopes (a tile like the others) takes the
+// derivative of each capped score by the raw one, 0 where hidden; without, it is not read. REQUIRES: scores and
+// gradients are tiles of one shape and stride >= cols + kTilePadding.
 void SoftmaxBackwardTile(const Matrix<float>& scores, const Matrix<float>& gradients, const TileMask<float>* mask,
-                         const RowGradients<float>& rows);
+                         const RowGradients<float>& rows, float* cap_slopes);
 void SoftmaxBackwardTile(const Matrix<double>& scores, const Matrix<double>& gradients, const TileMask<double>* mask,
-                         const RowGradients<double>& rows);
+                         const RowGradients<double>& rows, double* cap_slopes);
+
+// a = a * b, element by element. REQUIRES: tiles of one shape, as above.
+void MultiplyTile(const Matrix<float>& a, const Matrix<float>& b);
+void MultiplyTile(const Matrix<double>& a, const Matrix<double>& b);
 
 // a . b
 float Dot(const float* a, const float* b, int64_t count);

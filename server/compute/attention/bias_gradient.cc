@@ -33,6 +33,22 @@ BiasGradient<T>::BiasGradient(runtime::BufferPool& pool, const AttentionProblem<
 }
 
 template <typename T>
+void BiasGradient<T>::Add(const PairTile& tile, const Matrix<T>& slopes) const {
+  if (elements_ == 0) return;
+  const auto& strides = view_.strides;
+  T* first = sums_ + tile.batch * strides[0] + tile.head * strides[1] + tile.query * strides[2] + tile.key * strides[3];
+  for (int64_t r = 0; r < slopes.rows; ++r) {
+    const T* row = slopes.row(r);
+    T* to = first + r * strides[2];
+    if (strides[3] == 0) {
+      *to += Sum(row, slopes.cols);
+    } else {
+      for (int64_t c = 0; c < slopes.cols; ++c) to[c] += row[c];  // keys are adjacent
+    }
+  }
+}
+
+template <typename T>
 void BiasGradient<T>::Finish() const {
   if (gradient_ == nullptr || sums_ == gradient_) return;
   for (int64_t i = 0; i < elements_; ++i) gradient_[i] = Sum(sums_ + i * problem_.n, problem_.n);

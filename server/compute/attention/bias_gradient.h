@@ -21,9 +21,7 @@ class BiasGradient {
 
   // Adds the slopes of one tile, summed over what the bias stretches. Tiles that share neither a query nor a key may be
   // added at once, of heads of one range of HeadRanges at once.
-  void Add(const PairTile& tile, const Matrix<T>& slopes) const {
-    AddBiasGradient(view_, tile, slopes, elements_ == 0 ? nullptr : sums_);
-  }
+  void Add(const PairTile& tile, const Matrix<T>& slopes) const;
 
   // Adds up what Add kept apart. To be called last.
   void Finish() const;

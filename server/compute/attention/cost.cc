@@ -30,20 +30,6 @@ double SumOfClamped(double n, int64_t shift, int64_t limit) {
   return SumOfPositive(n, static_cast<double>(shift)) - SumOfPositive(n, static_cast<double>(shift - limit));
 }
 
-// Pairs that causal, windows and key_lengths leave, over all batches and heads.
-template <typename T>
-double VisiblePairs(const AttentionProblem<T>& problem) {
-  const auto n = static_cast<double>(problem.n);
-  double pairs = 0;
-  for (int64_t batch = 0; batch < problem.batch; ++batch) {
-    const KeyBand band = VisibleBand(problem, batch);
-    pairs += SumOfClamped(n, band.right, band.limit) - SumOfClamped(n, band.left, band.limit);
-    // Without lengths every batch is like the first.
-    if (problem.mask.key_lengths.empty()) return pairs * static_cast<double>(problem.batch * problem.heads);
-  }
-  return pairs * static_cast<double>(problem.heads);
-}
-
 double ProductFlops(double rows, double inner, double cols) { return 2 * rows * inner * cols; }
 
 // Of one pair's score, prepared or not.
@@ -92,6 +78,19 @@ double GeneratorBytes(const AttentionProblem<T>& problem, int workers) {
 }  // namespace
 
 template <typename T>
+double VisiblePairs(const AttentionProblem<T>& problem) {
+  const auto n = static_cast<double>(problem.n);
+  double pairs = 0;
+  for (int64_t batch = 0; batch < problem.batch; ++batch) {
+    const KeyBand band = VisibleBand(problem, batch);
+    pairs += SumOfClamped(n, band.right, band.limit) - SumOfClamped(n, band.left, band.limit);
+    // Without lengths every batch is like the first.
+    if (problem.mask.key_lengths.empty()) return pairs * static_cast<double>(problem.batch * problem.heads);
+  }
+  return pairs * static_cast<double>(problem.heads);
+}
+
+template <typename T>
 double AttentionFlops(const AttentionProblem<T>& problem) {
   if (const auto* generator = std::get_if<GeneratorExpNormalization>(&problem.normalization)) {
     return PrepareFlops(problem) + GeneratorFlops(problem, *generator);
@@ -135,6 +134,8 @@ double TokensWorkspaceBytes(const TokensProblem<T>& problem, const TokensResult<
   return placed + elements * static_cast<double>(sizeof(T)) + AttentionWorkspaceBytes(inner, none, workers);
 }
 
+template double VisiblePairs(const AttentionProblem<float>&);
+template double VisiblePairs(const AttentionProblem<double>&);
 template double AttentionFlops(const AttentionProblem<float>&);
 template double AttentionFlops(const AttentionProblem<double>&);
 template double AttentionWorkspaceBytes(const AttentionProblem<float>&, const AttentionResult<float>&, int);

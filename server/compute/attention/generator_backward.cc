@@ -33,14 +33,13 @@ class HeadBackward {
  public:
   HeadBackward(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                const GeneratorExpNormalization& generator, const AttentionForward<T>& forward,
-               const AttentionGradients<T>& gradients, const BiasGradient<T>& bias)
+               const PreparedGradients<T>& gradients)
       : executor_(executor),
         pool_(pool),
         problem_(problem),
         generator_(generator),
         forward_(forward),
         gradients_(gradients),
-        bias_(bias),
         rates_buffer_(pool.AllocateArray<T>(Elements())),
         slopes_buffer_(pool.AllocateArray<T>(Elements())),
         weights_buffer_(pool.AllocateArray<T>(Elements())),
@@ -68,8 +67,7 @@ class HeadBackward {
   const AttentionProblem<T>& problem_;
   const GeneratorExpNormalization& generator_;
   const AttentionForward<T>& forward_;
-  const AttentionGradients<T>& gradients_;
-  const BiasGradient<T>& bias_;
+  const PreparedGradients<T>& gradients_;
   const runtime::Buffer rates_buffer_, slopes_buffer_, weights_buffer_, adjoint_buffer_;
   const Matrix<T> rates_, slopes_, weights_, adjoint_;
 };
@@ -118,8 +116,8 @@ absl::Status HeadBackward<T>::ToInputs(int64_t batch, int64_t head) const {
   return ForEachPairBlock(executor_, here, problem_.kv_heads, n, n, block_flops, [&](const PairBlock& block, int) {
     const PairTile tile{batch, head, block.kv_head, block.query, block.queries, block.key, block.keys};
     const Matrix<T> slopes(slopes_.row(block.query) + block.key, block.queries, block.keys, slopes_.stride);
-    bias_.Add(tile, slopes);
-    return AddScoreGradients(problem_, tile, slopes, gradients_);
+    gradients_.bias.Add(tile, slopes);
+    return gradients_.score.Add(tile, slopes);
   });
 }
 
@@ -128,18 +126,17 @@ absl::Status HeadBackward<T>::ToInputs(int64_t batch, int64_t head) const {
 template <typename T>
 absl::Status GeneratorBackward(runtime::Executor& executor, runtime::BufferPool& pool,
                                const AttentionProblem<T>& problem, const GeneratorExpNormalization& generator,
-                               const AttentionForward<T>& forward, const AttentionGradients<T>& gradients) {
-  const BiasGradient<T> bias(pool, problem, gradients.bias);
+                               const AttentionForward<T>& forward, const PreparedGradients<T>& gradients) {
   const auto run_kv_head = [&](runtime::Executor& on, int64_t index) {
     const int64_t group = problem.heads / problem.kv_heads;
-    HeadBackward<T> backward(on, pool, problem, generator, forward, gradients, bias);
+    HeadBackward<T> backward(on, pool, problem, generator, forward, gradients);
     for (int64_t k = 0; k < group; ++k) {
       absl::Status done = backward.Run(index / problem.kv_heads, index % problem.kv_heads * group + k);
       if (!done.ok()) return done;
     }
     return absl::OkStatus();
   };
-  for (const KvHeadRange& range : bias.HeadRanges()) {
+  for (const KvHeadRange& range : gradients.bias.HeadRanges()) {
     if (problem.n <= kLargestWholeHead) {
       const double tile_flops = AttentionBackwardFlops(problem) / static_cast<double>(problem.batch * problem.kv_heads);
       absl::Status done = executor.ForEachTile(range.count, tile_flops, [&](int64_t index, int) {
@@ -153,7 +150,6 @@ absl::Status GeneratorBackward(runtime::Executor& executor, runtime::BufferPool&
       if (absl::Status done = run_kv_head(executor, index); !done.ok()) return done;
     }
   }
-  bias.Finish();
   return absl::OkStatus();
 }
 
@@ -165,10 +161,10 @@ double GeneratorBackwardBytes(const AttentionProblem<T>& problem) {
 
 template absl::Status GeneratorBackward(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<float>&,
                                         const GeneratorExpNormalization&, const AttentionForward<float>&,
-                                        const AttentionGradients<float>&);
+                                        const PreparedGradients<float>&);
 template absl::Status GeneratorBackward(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<double>&,
                                         const GeneratorExpNormalization&, const AttentionForward<double>&,
-                                        const AttentionGradients<double>&);
+                                        const PreparedGradients<double>&);
 template double GeneratorBackwardBytes(const AttentionProblem<float>&);
 template double GeneratorBackwardBytes(const AttentionProblem<double>&);
 

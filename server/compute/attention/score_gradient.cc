@@ -1,64 +1,109 @@
 #include "server/compute/attention/score_gradient.h"
 
-#include "server/compute/vector_math.h"
+#include <algorithm>
+
+#include "server/compute/attention/additive.h"
+#include "server/compute/attention/additive_backward.h"
+#include "server/compute/attention/pair_blocks.h"
 
 namespace attend::compute {
 namespace {
 
 template <typename T>
-Operand<T> QueriesOf(const AttentionProblem<T>& problem, const PairTile& tile) {
-  return Operand<T>(problem.query.at(tile.batch, tile.head, tile.query), tile.queries, problem.d,
-                    problem.query.row_stride);
+Matrix<const T> QueriesOf(const AttentionProblem<T>& problem, const PairTile& tile) {
+  return Matrix<const T>(problem.query.at(tile.batch, tile.head, tile.query), tile.queries, problem.d,
+                         problem.query.row_stride);
 }
 
 template <typename T>
-Operand<T> KeysOf(const AttentionProblem<T>& problem, const PairTile& tile) {
-  return Operand<T>(problem.key.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem.d, problem.key.row_stride);
+Matrix<const T> KeysOf(const AttentionProblem<T>& problem, const PairTile& tile) {
+  return Matrix<const T>(problem.key.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem.d,
+                         problem.key.row_stride);
 }
+
+int64_t BlocksOf(int64_t n) { return (n + kBlockQueries - 1) / kBlockQueries; }
 
 }  // namespace
 
 template <typename T>
-absl::Status ComputeScores(const AttentionProblem<T>& problem, const PairTile& tile, const Matrix<T>& scores) {
-  return Gemm(static_cast<T>(problem.scale), QueriesOf(problem, tile), Transposed(KeysOf(problem, tile)), T{0}, scores);
+absl::Status ComputeScores(const AttentionProblem<T>& problem, const KeyBand& band, const PairTile& tile,
+                           const Matrix<T>& scores) {
+  if (const auto* additive = std::get_if<AdditiveScore<T>>(&problem.score)) {
+    AdditiveTile(QueriesOf(problem, tile), KeysOf(problem, tile), additive->w_score,
+                 band.Tile(tile.query, tile.key, tile.keys), scores);
+    return absl::OkStatus();
+  }
+  return Gemm(static_cast<T>(problem.scale), Operand<T>(QueriesOf(problem, tile)),
+              Transposed(Operand<T>(KeysOf(problem, tile))), T{0}, scores);
 }
 
 template <typename T>
-absl::Status AddScoreGradients(const AttentionProblem<T>& problem, const PairTile& tile, const Matrix<T>& slopes,
-                               const AttentionGradients<T>& gradients) {
-  const T scale = static_cast<T>(problem.scale);
-  const Matrix<T> query(gradients.query.at(tile.batch, tile.head, tile.query), tile.queries, problem.d,
-                        gradients.query.row_stride);
-  const Matrix<T> key(gradients.key.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem.d,
-                      gradients.key.row_stride);
-  absl::Status done = Gemm(scale, slopes, KeysOf(problem, tile), T{1}, query);
+ScoreGradient<T>::ScoreGradient(runtime::BufferPool& pool, const AttentionProblem<T>& problem,
+                                const HeadsView<T>& query, const HeadsView<T>& key)
+    : problem_(problem), query_(query), key_(key) {
+  const auto* additive = std::get_if<AdditiveScore<T>>(&problem.score);
+  if (additive == nullptr) return;
+  w_score_memory_ = pool.AllocateArray<T>(static_cast<size_t>(Blocks(problem) * additive->h));
+  std::fill_n(w_score_memory_.template as<T>(), Blocks(problem) * additive->h, T{0});
+}
+
+template <typename T>
+absl::Status ScoreGradient<T>::Add(const PairTile& tile, const Matrix<T>& slopes) const {
+  const auto* additive = std::get_if<AdditiveScore<T>>(&problem_.score);
+  if (additive == nullptr) return AddDotProduct(tile, slopes);
+  AddAdditive(*additive, tile, slopes);
+  return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status ScoreGradient<T>::AddDotProduct(const PairTile& tile, const Matrix<T>& slopes) const {
+  const T scale = static_cast<T>(problem_.scale);
+  const Matrix<T> query(query_.at(tile.batch, tile.head, tile.query), tile.queries, problem_.d, query_.row_stride);
+  const Matrix<T> key(key_.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem_.d, key_.row_stride);
+  absl::Status done = Gemm(scale, slopes, Operand<T>(KeysOf(problem_, tile)), T{1}, query);
   if (!done.ok()) return done;
-  return Gemm(scale, Transposed(Operand<T>(slopes)), QueriesOf(problem, tile), T{1}, key);
+  return Gemm(scale, Transposed(Operand<T>(slopes)), Operand<T>(QueriesOf(problem_, tile)), T{1}, key);
 }
 
 template <typename T>
-void AddBiasGradient(const BroadcastView<T>& like, const PairTile& tile, const Matrix<T>& slopes, T* bias) {
-  if (bias == nullptr) return;
-  const auto& strides = like.strides;
-  T* first = bias + tile.batch * strides[0] + tile.head * strides[1] + tile.query * strides[2] + tile.key * strides[3];
-  for (int64_t r = 0; r < slopes.rows; ++r) {
-    const T* row = slopes.row(r);
-    T* to = first + r * strides[2];
-    if (strides[3] == 0) {
-      *to += Sum(row, slopes.cols);
-    } else {
-      for (int64_t c = 0; c < slopes.cols; ++c) to[c] += row[c];
-    }
+void ScoreGradient<T>::AddAdditive(const AdditiveScore<T>& score, const PairTile& tile, const Matrix<T>& slopes) const {
+  const int64_t kv_head = tile.batch * problem_.kv_heads + tile.kv_head;
+  const int64_t block = kv_head * BlocksOf(problem_.n) + tile.query / kBlockQueries;
+  const AdditiveTileGradients<T> to{
+      Matrix<T>(query_.at(tile.batch, tile.head, tile.query), tile.queries, score.h, query_.row_stride),
+      Matrix<T>(key_.at(tile.batch, tile.kv_head, tile.key), tile.keys, score.h, key_.row_stride),
+      w_score_memory_.template as<T>() + block * score.h};
+  AdditiveBackwardTile(QueriesOf(problem_, tile), KeysOf(problem_, tile), slopes, to);
+}
+
+template <typename T>
+void ScoreGradient<T>::FinishWScore(T* w_score) const {
+  const auto* additive = std::get_if<AdditiveScore<T>>(&problem_.score);
+  if (additive == nullptr || w_score == nullptr) return;
+  std::fill_n(w_score, additive->h, T{0});
+  const T* sums = w_score_memory_.template as<T>();
+  for (int64_t block = 0; block < Blocks(problem_); ++block) {
+    for (int64_t k = 0; k < additive->h; ++k) w_score[k] += sums[block * additive->h + k];
   }
 }
 
-template absl::Status ComputeScores(const AttentionProblem<float>&, const PairTile&, const Matrix<float>&);
-template absl::Status ComputeScores(const AttentionProblem<double>&, const PairTile&, const Matrix<double>&);
-template absl::Status AddScoreGradients(const AttentionProblem<float>&, const PairTile&, const Matrix<float>&,
-                                        const AttentionGradients<float>&);
-template absl::Status AddScoreGradients(const AttentionProblem<double>&, const PairTile&, const Matrix<double>&,
-                                        const AttentionGradients<double>&);
-template void AddBiasGradient(const BroadcastView<float>&, const PairTile&, const Matrix<float>&, float*);
-template void AddBiasGradient(const BroadcastView<double>&, const PairTile&, const Matrix<double>&, double*);
+template <typename T>
+int64_t ScoreGradient<T>::Blocks(const AttentionProblem<T>& problem) {
+  return problem.batch * problem.kv_heads * BlocksOf(problem.n);
+}
+
+template <typename T>
+double ScoreGradient<T>::Bytes(const AttentionProblem<T>& problem) {
+  const auto* additive = std::get_if<AdditiveScore<T>>(&problem.score);
+  if (additive == nullptr) return 0;
+  return static_cast<double>(Blocks(problem)) * static_cast<double>(additive->h) * static_cast<double>(sizeof(T));
+}
+
+template absl::Status ComputeScores(const AttentionProblem<float>&, const KeyBand&, const PairTile&,
+                                    const Matrix<float>&);
+template absl::Status ComputeScores(const AttentionProblem<double>&, const KeyBand&, const PairTile&,
+                                    const Matrix<double>&);
+template class ScoreGradient<float>;
+template class ScoreGradient<double>;
 
 }  // namespace attend::compute

@@ -1,13 +1,15 @@
-// A tile of scores made of its queries and keys, and its gradient taken back to them. Thread-safe for distinct tiles.
+// A tile of scores made of its prepared queries and keys, and its gradient taken back to them. Thread-safe for tiles
+// that share neither a query nor a key.
 #ifndef ATTEND_SERVER_COMPUTE_ATTENTION_SCORE_GRADIENT_H_
 #define ATTEND_SERVER_COMPUTE_ATTENTION_SCORE_GRADIENT_H_
 
 #include <cstdint>
 
 #include "absl/status/status.h"
-#include "server/compute/attention/backward.h"
+#include "server/compute/attention/mask.h"
 #include "server/compute/attention/problem.h"
 #include "server/compute/gemm.h"
+#include "server/runtime/buffer_pool.h"
 
 namespace attend::compute {
 
@@ -22,19 +24,41 @@ struct PairTile {
   int64_t keys = 0;
 };
 
-// scores [queries, keys] = scale * query key^T
+// scores [queries, keys] of a prepared problem (see prepare.h); those that the band hides may be anything.
+// REQUIRES: scores.stride >= scores.cols + kTilePadding.
 template <typename T>
-absl::Status ComputeScores(const AttentionProblem<T>& problem, const PairTile& tile, const Matrix<T>& scores);
+absl::Status ComputeScores(const AttentionProblem<T>& problem, const KeyBand& band, const PairTile& tile,
+                           const Matrix<T>& scores);
 
-// query gradient += scale * slopes key;  key gradient += scale * slopes^T query, slopes [queries, keys].
+// Collects the gradients of a prepared problem's query, key and w_score.
 template <typename T>
-absl::Status AddScoreGradients(const AttentionProblem<T>& problem, const PairTile& tile, const Matrix<T>& slopes,
-                               const AttentionGradients<T>& gradients);
+class ScoreGradient {
+ public:
+  // query [batch, heads, n, d] and key [batch, kv_heads, m, d] are added to; of an additive score they are left without
+  // the factor w_score. REQUIRES: the problem outlives it.
+  ScoreGradient(runtime::BufferPool& pool, const AttentionProblem<T>& problem, const HeadsView<T>& query,
+                const HeadsView<T>& key);
 
-// bias += slopes, summed over the dimensions that `like` stretches; its strides are those of `bias`. A key's stride is
-// 0 or 1. Nothing where bias is null.
-template <typename T>
-void AddBiasGradient(const BroadcastView<T>& like, const PairTile& tile, const Matrix<T>& slopes, T* bias);
+  // slopes [queries, keys] are those of the tile's scores, 0 where hidden.
+  // REQUIRES: no tile crosses a border of PairBlocks.
+  absl::Status Add(const PairTile& tile, const Matrix<T>& slopes) const;
+
+  // w_score [h] of an additive score; nothing for others. To be called last.
+  void FinishWScore(T* w_score) const;
+
+  // Bytes of working memory.
+  static double Bytes(const AttentionProblem<T>& problem);
+
+ private:
+  static int64_t Blocks(const AttentionProblem<T>& problem);  // of queries, over all kv heads
+  absl::Status AddDotProduct(const PairTile& tile, const Matrix<T>& slopes) const;
+  void AddAdditive(const AdditiveScore<T>& score, const PairTile& tile, const Matrix<T>& slopes) const;
+
+  const AttentionProblem<T>& problem_;
+  HeadsView<T> query_;
+  HeadsView<T> key_;
+  runtime::Buffer w_score_memory_;  // additive: [kv heads and blocks of queries, h], as those run at the same time
+};
 
 }  // namespace attend::compute
 

@@ -9,34 +9,40 @@
 namespace attend::compute {
 namespace {
 
-// Two tiles and the deltas of a block's rows for each worker.
+// Two tiles (a third with a softcap) and the deltas of a block's rows for each worker.
 template <typename T>
 class BackwardScratch {
  public:
   BackwardScratch(runtime::BufferPool& pool, const AttentionProblem<T>& problem, int workers)
-      : rows_(Rows(problem)),
+      : tiles_(Tiles(problem)),
+        rows_(Rows(problem)),
         stride_(Stride(problem)),
         buffer_(pool.AllocateArray<T>(static_cast<size_t>(workers) * Elements(problem))) {}
 
   static size_t Elements(const AttentionProblem<T>& problem) {
-    return static_cast<size_t>(2 * Rows(problem) * Stride(problem) + kBlockQueries);
+    return static_cast<size_t>(Tiles(problem) * Rows(problem) * Stride(problem) + kBlockQueries);
   }
 
   Matrix<T> Scores(int worker, int64_t rows, int64_t cols) const { return Matrix<T>(At(worker), rows, cols, stride_); }
   Matrix<T> Slopes(int worker, int64_t rows, int64_t cols) const {
     return Matrix<T>(At(worker) + rows_ * stride_, rows, cols, stride_);
   }
-  T* Deltas(int worker) const { return At(worker) + 2 * rows_ * stride_; }
+  Matrix<T> CapSlopes(int worker, int64_t rows, int64_t cols) const {
+    return Matrix<T>(At(worker) + 2 * rows_ * stride_, rows, cols, stride_);
+  }
+  T* Deltas(int worker) const { return At(worker) + tiles_ * rows_ * stride_; }
 
  private:
   // Whole cache lines, so that no two workers share one, and never a power of two between rows (see gemm.h).
   static int64_t Padded(int64_t count) { return (count + kTilePadding - 1) / kTilePadding * kTilePadding; }
+  static int64_t Tiles(const AttentionProblem<T>& p) { return SoftcapOf(p) == 0 ? 2 : 3; }
   static int64_t Rows(const AttentionProblem<T>& p) { return Padded(std::min(p.n, BackwardTileShape<T>::kQueries)); }
   static int64_t Stride(const AttentionProblem<T>& p) {
     return Padded(std::min(p.m, BackwardTileShape<T>::kKeys)) + kTilePadding;
   }
-  T* At(int worker) const { return buffer_.template as<T>() + worker * (2 * rows_ * stride_ + kBlockQueries); }
+  T* At(int worker) const { return buffer_.template as<T>() + worker * (tiles_ * rows_ * stride_ + kBlockQueries); }
 
+  int64_t tiles_;
   int64_t rows_;
   int64_t stride_;
   runtime::Buffer buffer_;
@@ -47,8 +53,7 @@ template <typename T>
 struct BackwardCall {
   const AttentionProblem<T>& problem;
   const AttentionForward<T>& forward;
-  const AttentionGradients<T>& gradients;
-  const BiasGradient<T>& bias;
+  const PreparedGradients<T>& gradients;
   const BackwardScratch<T>& scratch;
   const runtime::Cancellation& cancellation;
 };
@@ -64,6 +69,7 @@ class HeadBlock {
         head_(head),
         worker_(worker),
         band_(VisibleBand(call.problem, block.batch)),
+        softcap_(SoftcapOf(call.problem)),
         deltas_(call.scratch.Deltas(worker)) {}
 
   absl::Status Run() const {
@@ -103,6 +109,7 @@ class HeadBlock {
   const int64_t head_;
   const int worker_;
   const KeyBand band_;
+  const T softcap_;
   T* const deltas_;
 };
 
@@ -116,34 +123,36 @@ absl::Status HeadBlock<T>::RunTile(const PairTile& tile) const {
                                  grad_output.row_stride);
   const Operand<T> values(problem_.value.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem_.d_value,
                           problem_.value.row_stride);
-  if (absl::Status done = ComputeScores(problem_, tile, scores); !done.ok()) return done;
+  if (absl::Status done = ComputeScores(problem_, band_, tile, scores); !done.ok()) return done;
   if (absl::Status done = Gemm(T{1}, output_slopes, Transposed(values), T{0}, slopes); !done.ok()) return done;
 
-  const TileMask<T> mask = MaskOfTile(problem_.mask, band_, tile.batch, tile.head, tile.query, tile.key, tile.keys);
+  TileMask<T> mask = MaskOfTile(problem_.mask, band_, tile.batch, tile.head, tile.query, tile.key, tile.keys);
+  mask.softcap = softcap_;
+  const Matrix<T> cap_slopes = call_.scratch.CapSlopes(worker_, tile.queries, tile.keys);
   const T* lse = call_.forward.lse + (tile.batch * problem_.heads + tile.head) * problem_.n + tile.query;
   SoftmaxBackwardTile(scores, slopes, Hides(mask, tile.queries, tile.keys) ? &mask : nullptr,
-                      RowGradients<T>{lse, deltas_ + (tile.query - block_.query)});
+                      RowGradients<T>{lse, deltas_ + (tile.query - block_.query)}, cap_slopes.data);
 
   const HeadsView<T>& to = call_.gradients.value;
   const Matrix<T> value(to.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem_.d_value, to.row_stride);
   absl::Status done = Gemm(T{1}, Transposed(Operand<T>(scores)), output_slopes, T{1}, value);
   if (!done.ok()) return done;
-  call_.bias.Add(tile, slopes);
-  return AddScoreGradients(problem_, tile, slopes, call_.gradients);
+  call_.gradients.bias.Add(tile, slopes);
+  if (softcap_ != 0) MultiplyTile(slopes, cap_slopes);
+  return call_.gradients.score.Add(tile, slopes);
 }
 
 }  // namespace
 
 template <typename T>
 absl::Status SoftmaxBackward(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
-                             const AttentionForward<T>& forward, const AttentionGradients<T>& gradients) {
-  const BiasGradient<T> bias(pool, problem, gradients.bias);
+                             const AttentionForward<T>& forward, const PreparedGradients<T>& gradients) {
   const BackwardScratch<T> scratch(pool, problem, executor.max_workers());
-  const BackwardCall<T> call{problem, forward, gradients, bias, scratch, executor.cancellation()};
+  const BackwardCall<T> call{problem, forward, gradients, scratch, executor.cancellation()};
   const int64_t group = problem.kv_heads == 0 ? 0 : problem.heads / problem.kv_heads;
   const double pairs = static_cast<double>(std::min(problem.n, kBlockQueries) * std::min(problem.m, kBlockKeys));
   const double block_flops = pairs * static_cast<double>(group * (6 * problem.d + 4 * problem.d_value));
-  for (const KvHeadRange& range : bias.HeadRanges()) {
+  for (const KvHeadRange& range : gradients.bias.HeadRanges()) {
     absl::Status done = ForEachPairBlock(
         executor, range, problem.kv_heads, problem.n, problem.m, block_flops, [&](const PairBlock& block, int worker) {
           for (int64_t head = block.kv_head * group; head < (block.kv_head + 1) * group; ++head) {
@@ -154,7 +163,6 @@ absl::Status SoftmaxBackward(runtime::Executor& executor, runtime::BufferPool& p
         });
     if (!done.ok()) return done;
   }
-  bias.Finish();
   return absl::OkStatus();
 }
 
@@ -164,9 +172,9 @@ double SoftmaxBackwardBytes(const AttentionProblem<T>& problem) {
 }
 
 template absl::Status SoftmaxBackward(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<float>&,
-                                      const AttentionForward<float>&, const AttentionGradients<float>&);
+                                      const AttentionForward<float>&, const PreparedGradients<float>&);
 template absl::Status SoftmaxBackward(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<double>&,
-                                      const AttentionForward<double>&, const AttentionGradients<double>&);
+                                      const AttentionForward<double>&, const PreparedGradients<double>&);
 template double SoftmaxBackwardBytes(const AttentionProblem<float>&);
 template double SoftmaxBackwardBytes(const AttentionProblem<double>&);
 

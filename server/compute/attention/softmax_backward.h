@@ -1,4 +1,4 @@
-// The softmax half of AttentionBackward, for scores that are ready: no positions, no bilinear matrix left to apply.
+// The softmax half of AttentionBackward, for a problem that is prepared (see prepare.h).
 #ifndef ATTEND_SERVER_COMPUTE_ATTENTION_SOFTMAX_BACKWARD_H_
 #define ATTEND_SERVER_COMPUTE_ATTENTION_SOFTMAX_BACKWARD_H_
 
@@ -8,7 +8,8 @@
 
 #include "absl/status/status.h"
 #include "server/compute/attention/backward.h"
-#include "server/compute/attention/softmax_tile.h"
+#include "server/compute/attention/bias_gradient.h"
+#include "server/compute/attention/score_gradient.h"
 #include "server/compute/gemm.h"
 
 namespace attend::compute {
@@ -27,10 +28,18 @@ struct BackwardTileShape<double> {
   static constexpr int64_t kKeys = 256;
 };
 
-// As AttentionBackward for a softmax; the gradients start as zero and are added to.
+// What the backward passes of prepared problems add to; it starts as zero.
+template <typename T>
+struct PreparedGradients {
+  const ScoreGradient<T>& score;
+  const BiasGradient<T>& bias;
+  HeadsView<T> value;  // [batch, kv_heads, m, d_value]
+};
+
+// As AttentionBackward for the softmax of a prepared problem. Nothing is finished or checked.
 template <typename T>
 absl::Status SoftmaxBackward(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
-                             const AttentionForward<T>& forward, const AttentionGradients<T>& gradients);
+                             const AttentionForward<T>& forward, const PreparedGradients<T>& gradients);
 
 // Bytes that SoftmaxBackward takes for each worker.
 template <typename T>

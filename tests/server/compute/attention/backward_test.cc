@@ -93,6 +93,61 @@ TEST(Backward, BiasIsSummedOverWhatItStretches) {
   }
 }
 
+// Everything that may stand between query and key and their scores, one at a time.
+std::vector<AttentionCase> EveryScore(const Sizes& sizes) {
+  const AttentionCase plain = RandomCase(sizes, 50);
+  std::vector<AttentionCase> cases = {WithAdditiveScore(plain, 5, 3, 51), WithAdditiveScore(plain, 17, 6, 52),
+                                      WithBilinearScore(plain, 3, 53)};
+  const auto add = [&](const char* name) -> AttentionCase& {
+    cases.push_back(plain);
+    cases.back().name += name;
+    return cases.back();
+  };
+  add(" softcap").normalization = SoftmaxNormalization{1.5};
+  for (int64_t head = 0; head < sizes.heads; ++head)
+    cases.back().alibi_slopes.push_back(0.5 / static_cast<double>(head + 1));
+  add(" window").window_left = 2;
+  cases.back().window_right = 1;
+  add(" sinusoidal").position = SinusoidalPosition{100};
+  add(" half").position = RotaryPosition{100, false};
+  add(" interleaved").position = RotaryPosition{100, true};
+  cases.push_back(WithBilinearScore(cases.back(), 4, 54));
+  cases.push_back(WithAdditiveScore(cases[cases.size() - 2], 4, 2, 55));
+  return cases;
+}
+
+TEST(Backward, EveryScoreAndPosition) {
+  for (const Sizes& sizes : {Sizes{2, 4, 2, 5, 7, 6, 3}, Sizes{1, 2, 1, 17, 9, 6, 2}, Sizes{1, 1, 1, 130, 270, 2, 2}}) {
+    for (AttentionCase& c : EveryScore(sizes)) {
+      ExpectGradientsAreDifferences(c);
+      c.causal = true;
+      c.alignment = Alignment::kTopLeft;
+      FillBias(c.bias, {1, c.heads, c.n, c.m});
+      ExpectGradientsAreDifferences(c);
+    }
+  }
+}
+
+TEST(GeneratorBackward, EveryScoreAndPosition) {
+  for (AttentionCase& c : EveryScore({2, 4, 2, 7, 7, 6, 3})) {
+    c.normalization = GeneratorExpNormalization{Rate::kSoftplus, 0.5};
+    ExpectGradientsAreDifferences(c);
+  }
+}
+
+TYPED_TEST(BackwardTest, AdditiveScoresHaveTheSameBitsWithAnyNumberOfWorkers) {
+  AttentionCase c = WithAdditiveScore(RandomCase({1, 4, 2, 600, 70, 4, 3}, 56), 17, 3, 57);
+  c.normalization = SoftmaxNormalization{2};
+  GradientsByName first;
+  for (const int workers : {1, 2, 7}) {
+    ThreadExecutor threads(workers);
+    GradientsByName got;
+    ASSERT_TRUE(RunGradients<TypeParam>(c, RandomNormal(4 * 600 * 3, 58), threads, got).ok());
+    if (workers == 1) first = got;
+    EXPECT_EQ(got, first) << workers << " workers";
+  }
+}
+
 TYPED_TEST(BackwardTest, HiddenPairsGetNothing) {
   AttentionCase c = RandomCase({1, 1, 1, 7, 4, 3, 5}, 29);
   c.causal = true;  // the first three rows stand before the first key

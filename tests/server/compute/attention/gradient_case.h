@@ -1,4 +1,5 @@
-// The gradients of an AttentionCase for tests, in either type, and their check against differences of outputs.
+// The gradients of AttentionCase and TokensCase for tests, in either type, and their check against differences of
+// outputs.
 #ifndef ATTEND_TESTS_SERVER_COMPUTE_ATTENTION_GRADIENT_CASE_H_
 #define ATTEND_TESTS_SERVER_COMPUTE_ATTENTION_GRADIENT_CASE_H_
 
@@ -9,6 +10,7 @@
 #include "absl/status/status.h"
 #include "server/runtime/executor.h"
 #include "tests/server/compute/attention/attention_case.h"
+#include "tests/server/compute/attention/tokens_case.h"
 
 namespace attend::compute {
 
@@ -20,12 +22,14 @@ template <typename T>
 absl::Status RunGradients(const AttentionCase& c, const std::vector<double>& grad_output, runtime::Executor& executor,
                           GradientsByName& gradients);
 
-// Where the case keeps the input of that name.
-std::vector<double>& InputOf(AttentionCase& c, const std::string& name);
+template <typename T>
+absl::Status RunGradients(const TokensCase& c, const std::vector<double>& grad_output, runtime::Executor& executor,
+                          GradientsByName& gradients);
 
 // Compares RunGradients<double> with central differences of sum(output * grad_output) along three random directions in
 // each input, and float's gradients with double's, relative to their largest element.
 void ExpectGradientsAreDifferences(const AttentionCase& c);
+void ExpectGradientsAreDifferences(const TokensCase& c);
 
 // The largest magnitude, 0 without elements.
 double Largest(const std::vector<double>& values);
