@@ -167,14 +167,19 @@ class AttentionOperation final : public Operation {
     problem.n = in_.n;
     problem.m = in_.m;
     problem.d = in_.d;
-    problem.d_key = in_.d;
+    problem.d_key = in_.d_key;
     problem.d_value = in_.d_value;
-    problem.scale = settings_.scale;
+    problem.scale = settings_.score.scale;
+    problem.score = ScoreOf<T>(settings_.score);
+    problem.position = settings_.position;
     problem.mask.causal = settings_.causal;
     problem.mask.alignment = settings_.alignment;
     problem.mask.allowed = Broadcast<uint8_t>(settings_.allowed);
     problem.mask.bias = Broadcast<T>(settings_.bias);
     problem.mask.key_lengths = settings_.key_lengths;
+    problem.mask.window_left = settings_.window_left;
+    problem.mask.window_right = settings_.window_right;
+    problem.mask.alibi_slopes.assign(settings_.alibi_slopes.begin(), settings_.alibi_slopes.end());
     problem.normalization = settings_.normalization;
     return problem;
   }
@@ -187,7 +192,7 @@ class AttentionOperation final : public Operation {
     if (!in_.from_tokens) {
       compute::AttentionProblem<T>& attention = problem.attention;
       attention.query = compute::ContiguousHeads<const T>(heads.query.data<T>(), in_.heads, in_.n, in_.d);
-      attention.key = compute::ContiguousHeads<const T>(heads.key.data<T>(), in_.kv_heads, in_.m, in_.d);
+      attention.key = compute::ContiguousHeads<const T>(heads.key.data<T>(), in_.kv_heads, in_.m, in_.d_key);
       attention.value = compute::ContiguousHeads<const T>(heads.value.data<T>(), in_.kv_heads, in_.m, in_.d_value);
       return problem;
     }

@@ -26,7 +26,6 @@ absl::Status CheckHeadCounts(absl::string_view field, int64_t heads, int64_t kv_
 }
 
 absl::Status CheckHeadShapes(const HeadsInputs& by_heads, const AttentionInputs& in) {
-  RETURN_IF_ERROR(CheckDimension("heads.key", "columns", Columns(by_heads.key), in.d, "d of heads.query"));
   RETURN_IF_ERROR(
       CheckDimension("heads.key", "batches", DimensionFromRight(by_heads.key, 3), in.batch, "batch of heads.query"));
   RETURN_IF_ERROR(CheckDimension("heads.value", "batches", DimensionFromRight(by_heads.value, 3), in.batch,
@@ -42,7 +41,7 @@ absl::Status ReadHeads(const v1::Heads& heads, FieldReader& reader, AttentionInp
   RETURN_IF_ERROR(reader.Required(heads.has_query() ? &heads.query() : nullptr, "heads.query",
                                   "a tensor [batch, heads, n, d]", to.query));
   RETURN_IF_ERROR(reader.Required(heads.has_key() ? &heads.key() : nullptr, "heads.key",
-                                  "a tensor [batch, kv_heads, m, d]", to.key));
+                                  "a tensor [batch, kv_heads, m, d_key]", to.key));
   RETURN_IF_ERROR(reader.Required(heads.has_value() ? &heads.value() : nullptr, "heads.value",
                                   "a tensor [batch, kv_heads, m, d_value]", to.value));
   RETURN_IF_ERROR(CheckRank(to.query, "heads.query", 2, 4));
@@ -55,6 +54,7 @@ absl::Status ReadHeads(const v1::Heads& heads, FieldReader& reader, AttentionInp
   in.d = Columns(to.query);
   in.kv_heads = DimensionFromRight(to.key, 2);
   in.m = Rows(to.key);
+  in.d_key = Columns(to.key);
   in.d_value = Columns(to.value);
   if (in.d == 0) return InvalidField("heads.query", "0 columns", "d of at least 1");
   return CheckHeadShapes(to, in);
@@ -108,7 +108,7 @@ absl::Status ReadProjections(const v1::Tokens& tokens, FieldReader& reader, Atte
   width = ReadWeight(tokens.has_w_k() ? &tokens.w_k() : nullptr, "tokens.w_k", to.d_context, "d_context", in.kv_heads,
                      reader, to.w_k);
   if (!width.ok()) return width.status();
-  RETURN_IF_ERROR(CheckDimension("tokens.w_k", "columns", *width * in.kv_heads, in.d * in.kv_heads, "kv_heads * d"));
+  in.d_key = *width;
   width = ReadWeight(tokens.has_w_v() ? &tokens.w_v() : nullptr, "tokens.w_v", to.d_context, "d_context", in.kv_heads,
                      reader, to.w_v);
   if (!width.ok()) return width.status();
@@ -142,6 +142,16 @@ absl::Status ReadTokens(const v1::Tokens& tokens, FieldReader& reader, Attention
   return ReadOutputProjection(tokens, reader, in);
 }
 
+// Only a score with a parameter of its own for the keys leaves them a width of their own.
+absl::Status CheckKeyColumns(const v1::Score& score, const AttentionInputs& in) {
+  const absl::string_view field = in.from_tokens ? "tokens.w_k" : "heads.key";
+  if (score.has_additive() || score.has_bilinear()) {
+    return in.d_key > 0 ? absl::OkStatus() : InvalidField(field, "0 columns", "d_key of at least 1");
+  }
+  if (!in.from_tokens) return CheckDimension(field, "columns", in.d_key, in.d, "d of heads.query");
+  return CheckDimension(field, "columns", in.d_key * in.kv_heads, in.d * in.kv_heads, "kv_heads * d");
+}
+
 }  // namespace
 
 absl::StatusOr<AttentionInputs> ReadAttentionInputs(const v1::AttentionRequest& request, FieldReader& reader) {
@@ -156,6 +166,7 @@ absl::StatusOr<AttentionInputs> ReadAttentionInputs(const v1::AttentionRequest& 
     case v1::AttentionRequest::INPUT_NOT_SET:
       return InvalidField("input", "nothing", "heads or tokens");
   }
+  RETURN_IF_ERROR(CheckKeyColumns(request.score(), in));
   in.wire_dtype = reader.wire_dtype();
   return in;
 }

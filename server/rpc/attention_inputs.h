@@ -11,7 +11,7 @@ namespace attend::rpc {
 
 struct HeadsInputs {
   compute::Tensor query;  // [batch, heads,    n, d]
-  compute::Tensor key;    // [batch, kv_heads, m, d]
+  compute::Tensor key;    // [batch, kv_heads, m, d_key]
   compute::Tensor value;  // [batch, kv_heads, m, d_value]
 };
 
@@ -32,6 +32,7 @@ struct AttentionInputs {
   TokensInputs by_tokens;      // if from_tokens
   int leading_dimensions = 0;  // of query or x before the matrix: the answer has them too
   int64_t batch = 1, heads = 1, kv_heads = 1, n = 0, m = 0, d = 0, d_value = 0;
+  int64_t d_key = 0;  // d, except with an additive or bilinear score
 };
 
 absl::StatusOr<AttentionInputs> ReadAttentionInputs(const v1::AttentionRequest& request, FieldReader& reader);

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cmath>
-#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -15,30 +14,6 @@ namespace {
 using compute::Tensor;
 
 std::string UnknownValue(int value) { return absl::StrCat("the unknown value ", value); }
-
-// Finite in the type that computes, too.
-absl::StatusOr<double> CheckedScale(double scale, compute::DType wire_dtype) {
-  const double limit =
-      wire_dtype == compute::DType::kFloat64 ? std::numeric_limits<double>::max() : std::numeric_limits<float>::max();
-  if (std::abs(scale) <= limit) return scale;
-  return InvalidField("score.scaled_dot_product.scale", absl::StrCat(scale),
-                      absl::StrCat("a number of magnitude at most ", limit));
-}
-
-absl::StatusOr<double> ReadScale(const v1::Score& score, const AttentionInputs& in) {
-  switch (score.kind_case()) {
-    case v1::Score::kScaledDotProduct:
-      if (!score.scaled_dot_product().has_scale()) break;
-      return CheckedScale(score.scaled_dot_product().scale(), in.wire_dtype);
-    case v1::Score::kDotProduct:
-      return 1.0;
-    case v1::Score::kAdditive:
-    case v1::Score::kBilinear:
-    case v1::Score::KIND_NOT_SET:
-      break;
-  }
-  return 1 / std::sqrt(static_cast<double>(in.d));
-}
 
 // "broadcastable to [2, 3, 5, 7]": aligned at the right, each dimension equal or 1.
 absl::Status CheckBroadcast(const Tensor& tensor, absl::string_view field, const AttentionInputs& in) {
@@ -67,6 +42,19 @@ absl::Status ReadKeyLengths(const v1::Mask& mask, const AttentionInputs& in, Att
   return absl::OkStatus();
 }
 
+absl::Status ReadAlibiSlopes(const v1::Mask& mask, const AttentionInputs& in, AttentionSettings& settings) {
+  if (mask.alibi_slopes().empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckDimension("mask.alibi_slopes", "slopes", mask.alibi_slopes_size(), in.heads, "heads"));
+  for (int i = 0; i < mask.alibi_slopes_size(); ++i) {
+    if (!std::isfinite(mask.alibi_slopes(i))) {
+      return InvalidField(absl::StrCat("mask.alibi_slopes[", i, "]"), absl::StrCat(mask.alibi_slopes(i)),
+                          "a finite number");
+    }
+    settings.alibi_slopes.push_back(mask.alibi_slopes(i));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadMask(const v1::Mask& mask, const AttentionInputs& in, FieldReader& reader,
                       AttentionSettings& settings) {
   switch (mask.causal()) {
@@ -82,6 +70,9 @@ absl::Status ReadMask(const v1::Mask& mask, const AttentionInputs& in, FieldRead
     default:
       return InvalidField("mask.causal", UnknownValue(mask.causal()), "a Causal of the contract");
   }
+  if (mask.has_window_left()) settings.window_left = mask.window_left();
+  if (mask.has_window_right()) settings.window_right = mask.window_right();
+  RETURN_IF_ERROR(ReadAlibiSlopes(mask, in, settings));
   RETURN_IF_ERROR(ReadKeyLengths(mask, in, settings));
   if (mask.has_allowed()) {
     RETURN_IF_ERROR(reader.Bool(mask.allowed(), "mask.allowed", settings.allowed));
@@ -108,10 +99,17 @@ absl::StatusOr<compute::Rate> ReadRate(v1::GeneratorExp::Rate rate) {
   }
 }
 
-absl::Status ReadNormalization(const v1::Normalization& normalization, const AttentionInputs& in,
-                               AttentionSettings& settings) {
-  if (normalization.kind_case() != v1::Normalization::kGeneratorExp) return absl::OkStatus();
-  const v1::GeneratorExp& generator_exp = normalization.generator_exp();
+absl::Status ReadSoftmax(const v1::Softmax& softmax, AttentionSettings& settings) {
+  const double softcap = softmax.softcap();
+  if (!std::isfinite(softcap) || softcap < 0) {
+    return InvalidField("normalization.softmax.softcap", absl::StrCat(softcap), "a finite number of at least 0");
+  }
+  settings.normalization = compute::SoftmaxNormalization{softcap};
+  return absl::OkStatus();
+}
+
+absl::Status ReadGeneratorExp(const v1::GeneratorExp& generator_exp, const AttentionInputs& in,
+                              AttentionSettings& settings) {
   const absl::StatusOr<compute::Rate> rate = ReadRate(generator_exp.rate());
   if (!rate.ok()) return rate.status();
   const double time = generator_exp.has_time() ? generator_exp.time() : 1;
@@ -124,6 +122,12 @@ absl::Status ReadNormalization(const v1::Normalization& normalization, const Att
   }
   settings.normalization = compute::GeneratorExpNormalization{*rate, time};
   return absl::OkStatus();
+}
+
+absl::Status ReadNormalization(const v1::Normalization& normalization, const AttentionInputs& in,
+                               AttentionSettings& settings) {
+  if (normalization.has_generator_exp()) return ReadGeneratorExp(normalization.generator_exp(), in, settings);
+  return ReadSoftmax(normalization.softmax(), settings);
 }
 
 absl::Status ReadReturnOutputs(const v1::AttentionRequest& request, AttentionSettings& settings) {
@@ -149,35 +153,20 @@ absl::Status ReadReturnOutputs(const v1::AttentionRequest& request, AttentionSet
   return absl::OkStatus();
 }
 
-absl::Status RefuseUnsupportedMask(const v1::Mask& mask) {
-  if (mask.has_window_left()) return UnsupportedField("mask.window_left", absl::StrCat(mask.window_left()));
-  if (mask.has_window_right()) return UnsupportedField("mask.window_right", absl::StrCat(mask.window_right()));
-  if (!mask.alibi_slopes().empty()) {
-    return UnsupportedField("mask.alibi_slopes", "ALiBi slopes");
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status RefuseUnsupported(const v1::AttentionRequest& request) {
-  if (request.score().has_additive()) return UnsupportedField("score.additive", "an additive score");
-  if (request.score().has_bilinear()) return UnsupportedField("score.bilinear", "a bilinear score");
-  if (request.position().has_sinusoidal()) return UnsupportedField("position.sinusoidal", "sinusoidal positions");
-  if (request.position().has_rotary()) return UnsupportedField("position.rotary", "rotary positions");
-  if (request.normalization().softmax().softcap() != 0) {
-    return UnsupportedField("normalization.softmax.softcap", absl::StrCat(request.normalization().softmax().softcap()));
-  }
   if (request.has_grad_output()) return UnsupportedField("grad_output", "a request for gradients");
-  return RefuseUnsupportedMask(request.mask());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<AttentionSettings> ReadAttentionSettings(const v1::AttentionRequest& request,
                                                         const AttentionInputs& inputs, FieldReader& reader) {
   AttentionSettings settings;
-  const absl::StatusOr<double> scale = ReadScale(request.score(), inputs);
-  if (!scale.ok()) return scale.status();
-  settings.scale = *scale;
+  RETURN_IF_ERROR(ReadScore(request.score(), inputs, reader, settings.score));
+  absl::StatusOr<compute::Position> position = ReadPosition(request.position(), inputs);
+  if (!position.ok()) return position.status();
+  settings.position = *position;
   RETURN_IF_ERROR(ReadMask(request.mask(), inputs, reader, settings));
   RETURN_IF_ERROR(ReadNormalization(request.normalization(), inputs, settings));
   RETURN_IF_ERROR(ReadReturnOutputs(request, settings));

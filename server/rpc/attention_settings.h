@@ -2,6 +2,7 @@
 #ifndef ATTEND_SERVER_RPC_ATTENTION_SETTINGS_H_
 #define ATTEND_SERVER_RPC_ATTENTION_SETTINGS_H_
 
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -9,14 +10,18 @@
 #include "server/compute/attention/problem.h"
 #include "server/compute/tensor.h"
 #include "server/rpc/attention_inputs.h"
+#include "server/rpc/attention_score.h"
 #include "server/rpc/field_reader.h"
 
 namespace attend::rpc {
 
 struct AttentionSettings {
-  double scale = 1;
+  ScoreSettings score;
+  compute::Position position;
   bool causal = false;
   compute::Alignment alignment = compute::Alignment::kBottomRight;
+  std::optional<int64_t> window_left, window_right;
+  std::vector<double> alibi_slopes;  // [heads] or empty
   std::vector<int64_t> key_lengths;  // [batch] or empty
   compute::Tensor allowed;           // BOOL, broadcastable to [batch, heads, n, m], or no memory
   compute::Tensor bias;              // likewise, of the inputs' dtype

@@ -62,11 +62,11 @@ TEST(Service, RefusalsCarryTheFieldOnTheWire) {
 TEST(Service, UnservedFieldsAreUnimplemented) {
   Loopback loopback;
   auto request = SelfAttention(2, 5, 3);
-  request.mutable_mask()->set_window_left(1);
+  *request.mutable_grad_output() = FloatTensor({1, 2, 5, 3}, std::vector<float>(30));
   v1::AttentionResponse response;
   const grpc::Status status = Attend(loopback.stub(), request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(Violation(status).field(), "mask.window_left");
+  EXPECT_EQ(Violation(status).field(), "grad_output");
 }
 
 TEST(Service, EveryRpcAnswers) {

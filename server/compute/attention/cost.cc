@@ -38,7 +38,8 @@ double ScoreFlops(const AttentionProblem<T>& problem) {
   if (const auto* additive = std::get_if<AdditiveScore<T>>(&problem.score)) {
     return kAdditiveTermFlops * static_cast<double>(additive->h);
   }
-  return 2 * static_cast<double>(problem.d_key);
+  const bool bilinear = std::holds_alternative<BilinearScore<T>>(problem.score);
+  return 2 * static_cast<double>(bilinear ? problem.d_key : problem.d);
 }
 
 // The rates are known only once they are computed: as if each were about 1.

@@ -63,6 +63,27 @@ TYPED_TEST(VectorMath, ExpIsAccurateOverItsRange) {
   EXPECT_LE(worst, TestFixture::kExpError) << "at x = " << where;
 }
 
+TYPED_TEST(VectorMath, TanhIsAccurateEverywhere) {
+  using T = TypeParam;
+  for (const double range : {1e-30, 1e-3, 0.7, 10.0, 40.0, 1e30}) {
+    const std::vector<T> x = Uniform<T>(100001, -range, range);
+    std::vector<T> got = x;
+    Tanh(got.data(), static_cast<int64_t>(got.size()));
+    T where = 0;
+    const double worst = WorstRelativeError(
+        x, got, [](long double v) { return std::tanh(v); }, &where);
+    EXPECT_LE(worst, sizeof(T) == 4 ? 3.5e-7 : 4 * std::numeric_limits<T>::epsilon()) << "at x = " << where;
+    for (const T v : got) ASSERT_LE(std::fabs(v), T{1});
+  }
+}
+
+TYPED_TEST(VectorMath, TanhAtTheEnds) {
+  using T = TypeParam;
+  std::vector<T> x = {0, -T{0}, kInfinity<T>, -kInfinity<T>, std::numeric_limits<T>::max(), 42};
+  Tanh(x.data(), 5);
+  EXPECT_EQ(x, (std::vector<T>{0, 0, 1, -1, 1, 42}));
+}
+
 TYPED_TEST(VectorMath, ExpOfEveryCountTouchesThatManyElements) {
   using T = TypeParam;
   for (const int64_t count : kCounts) {

@@ -101,11 +101,14 @@ namespace {
 
 // How far a raw score may be from the truth. A dot product of norm |q| |k| carries an error of a few of its own
 // roundings (its errors mostly cancel: 4 is twice what the worst of these sizes shows); a position adds a rounding or
-// two to each element, a parameter's product as much as its own norm again. A term of an additive score has the errors
-// of two such products, and those of its sum, its tanh (4 units) and its place in the sum.
+// two to each element and the rounding of an angle in double, a parameter's product as much as its own norm again. A
+// term of an additive score has the errors of two such products, and those of its sum, its tanh (4 units) and its place
+// in the sum.
 double RawScoreError(const AttentionCase& c, double epsilon) {
   const AttentionCase placed = Placed(c);
-  const double roundings = std::holds_alternative<NoPosition>(c.position) ? 4 : 8;
+  const bool placed_rows = !std::holds_alternative<NoPosition>(c.position);
+  const double angle = placed_rows ? std::numeric_limits<double>::epsilon() * static_cast<double>(c.n + c.m) : 0;
+  const double roundings = (placed_rows ? 8 : 4) + 2 * angle / epsilon;
   const double query = LargestNorm(placed.query, c.d);
   const double key = LargestNorm(placed.key, c.d_key);
   if (c.score == ScoreKind::kDotProduct) return epsilon * roundings * std::fabs(c.scale) * query * key;

@@ -29,7 +29,10 @@ double CountPairs(const AttentionProblem<float>& p) {
     for (int64_t i = 0; i < p.n; ++i) {
       for (int64_t j = 0; j < length; ++j) {
         const int64_t place = p.mask.alignment == Alignment::kTopLeft ? i : i + p.m - p.n;
-        pairs += !p.mask.causal || j <= place;
+        if (p.mask.causal && j > place) continue;
+        if (p.mask.window_left && j < place - *p.mask.window_left) continue;
+        if (p.mask.window_right && j > place + *p.mask.window_right) continue;
+        ++pairs;
       }
     }
   }
@@ -53,6 +56,33 @@ TEST(AttentionFlops, CountsBothProductsOverVisiblePairs) {
   }
 }
 
+TEST(AttentionFlops, CountsTheVisiblePairsOfWindows) {
+  for (const int64_t m : {0, 1, 9, 17, 40}) {
+    for (int which = 0; which < 16; ++which) {
+      AttentionProblem<float> p = ProblemOf(2, 3, 17, m, 4, 5);
+      p.mask.causal = which & 1;
+      p.mask.alignment = which & 2 ? Alignment::kTopLeft : Alignment::kBottomRight;
+      if (which & 4) p.mask.window_left = 3;
+      if (which & 8) p.mask.window_right = 5;
+      EXPECT_EQ(AttentionFlops(p), CountPairs(p) * 2 * 9) << m << ", " << which;
+      p.mask.key_lengths = {m / 2, m};
+      EXPECT_EQ(AttentionFlops(p), CountPairs(p) * 2 * 9) << m << " with lengths, " << which;
+    }
+  }
+}
+
+TEST(AttentionFlops, CountsTheProductsOfParameters) {
+  AttentionProblem<float> p = ProblemOf(2, 4, 5, 9, 8, 10);
+  p.kv_heads = 2;
+  const double plain = AttentionFlops(p);
+  const float w = 0;
+  p.d_key = 6;
+  p.score = BilinearScore<float>{&w};
+  EXPECT_EQ(AttentionFlops(p), plain + 2.0 * (2 * 4 * 5 * 8 * 6) - 2.0 * (2 * 4 * 5 * 9) * 2);
+  p.score = AdditiveScore<float>{3, &w, &w, &w};
+  EXPECT_GT(AttentionFlops(p), 2.0 * 3 * (2 * 4 * 5 * 8 + 2 * 2 * 9 * 6));
+}
+
 TEST(AttentionWorkspaceBytes, DoesNotGrowWithTheSequence) {
   const AttentionResult<float> wanted;
   const double long_one = AttentionWorkspaceBytes(ProblemOf(1, 1, 65536, 65536, 64, 64), wanted, 2);
@@ -68,6 +98,22 @@ TEST(AttentionWorkspaceBytes, CoversWhatACallTakes) {
   p.value = ContiguousHeads<const float>(inputs.data(), 1, 300, 3);
   AttentionResult<float> result;
   result.output = ContiguousHeads<float>(output.data(), 1, 300, 3);
+  const std::vector<float> w(4 * 4);
+  for (const Score<float>& score : {Score<float>{DotProductScore{}}, Score<float>{BilinearScore<float>{w.data()}},
+                                    Score<float>{AdditiveScore<float>{4, w.data(), w.data(), w.data()}}}) {
+    for (const Position& position :
+         {Position{NoPosition{}}, Position{SinusoidalPosition{}}, Position{RotaryPosition{}}}) {
+      p.score = score;
+      p.position = position;
+      runtime::BufferPool pool;
+      const runtime::Cancellation cancellation;
+      runtime::InlineExecutor executor(cancellation);
+      ASSERT_TRUE(Attention(executor, pool, p, result).ok());
+      EXPECT_LE(static_cast<double>(pool.idle_bytes()), 1.125 * AttentionWorkspaceBytes(p, result, 1) + 4096);
+    }
+  }
+  p.score = DotProductScore{};
+  p.position = NoPosition{};
   for (const Normalization& normalization :
        {Normalization{SoftmaxNormalization{}}, Normalization{GeneratorExpNormalization{Rate::kSoftplus, 0.01}},
         Normalization{GeneratorExpNormalization{Rate::kSoftplus, 100}}}) {

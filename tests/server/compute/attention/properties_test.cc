@@ -53,6 +53,11 @@ std::vector<int64_t> Range(int64_t begin, int64_t end) {
   return keys;
 }
 
+// The case with each kind of score.
+std::vector<AttentionCase> EveryScore(const AttentionCase& c) {
+  return {c, WithAdditiveScore(c, 9, 3, 21), WithBilinearScore(c, 5, 22)};
+}
+
 TYPED_TEST(AttentionProperties, RowsOfWeightsSumToOne) {
   AttentionCase c = RandomCase({1, 2, 2, 65, 1100, 8, 1}, 1);
   c.causal = true;
@@ -83,47 +88,92 @@ TYPED_TEST(AttentionProperties, CausalPrefixesDoNotSeeLaterTokens) {
 }
 
 TYPED_TEST(AttentionProperties, TheOrderOfTheKeysDoesNotMatter) {
-  const AttentionCase c = RandomCase({2, 2, 1, 17, 600, 8, 5}, 3);
   std::vector<int64_t> order = Range(0, 600);
   std::shuffle(order.begin(), order.end(), std::mt19937_64(4));
-  const Answer got = this->Run(WithKeys(c, order));
-  const Answer want = this->Run(c);
-  // Both runs are within the tolerance of the same truth.
-  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
-  EXPECT_TRUE(AllNear(got.output, want.output, 2 * tolerance.output));
-  EXPECT_TRUE(AllNear(got.lse, want.lse, 2 * tolerance.lse));
-  EXPECT_TRUE(AllNear(got.entropy, want.entropy, 2 * tolerance.entropy));
+  for (const AttentionCase& c : EveryScore(RandomCase({2, 2, 1, 17, 600, 8, 5}, 3))) {
+    const Answer got = this->Run(WithKeys(c, order));
+    const Answer want = this->Run(c);
+    // Both runs are within the tolerance of the same truth.
+    const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+    EXPECT_TRUE(AllNear(got.output, want.output, 2 * tolerance.output)) << c.name;
+    EXPECT_TRUE(AllNear(got.lse, want.lse, 2 * tolerance.lse)) << c.name;
+    EXPECT_TRUE(AllNear(got.entropy, want.entropy, 2 * tolerance.entropy)) << c.name;
+  }
 }
 
-TYPED_TEST(AttentionProperties, PartsOfTheKeysMergeByTheirLse) {
-  const AttentionCase c = RandomCase({1, 2, 2, 17, 700, 8, 5}, 5);
-  const Answer whole = this->Run(c);
-  const Answer first = this->Run(WithKeys(c, Range(0, 123)));
-  const Answer second = this->Run(WithKeys(c, Range(123, 700)));
+// Two partial answers over disjoint keys as one.
+std::vector<double> Merge(const Answer& first, const Answer& second, size_t d_value) {
   std::vector<double> merged;
-  for (size_t row = 0; row < whole.lse.size(); ++row) {
+  for (size_t row = 0; row < first.lse.size(); ++row) {
     const double larger = std::max(first.lse[row], second.lse[row]);
     const double lse = larger + std::log(std::exp(first.lse[row] - larger) + std::exp(second.lse[row] - larger));
-    for (size_t j = row * 5; j < row * 5 + 5; ++j) {
+    for (size_t j = row * d_value; j < (row + 1) * d_value; ++j) {
       merged.push_back(std::exp(first.lse[row] - lse) * first.output[j] +
                        std::exp(second.lse[row] - lse) * second.output[j]);
     }
   }
-  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
-  EXPECT_TRUE(AllNear(merged, whole.output, 2 * tolerance.output));
+  return merged;
+}
+
+TYPED_TEST(AttentionProperties, PartsOfTheKeysMergeByTheirLse) {
+  for (const AttentionCase& c : EveryScore(RandomCase({1, 2, 2, 17, 700, 8, 5}, 5))) {
+    const std::vector<double> merged =
+        Merge(this->Run(WithKeys(c, Range(0, 123))), this->Run(WithKeys(c, Range(123, 700))), 5);
+    const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+    EXPECT_TRUE(AllNear(merged, this->Run(c).output, 2 * tolerance.output)) << c.name;
+  }
+}
+
+// Decoding with a key cache: the last query alone stands where it stood among the others.
+TYPED_TEST(AttentionProperties, ADecodingStepIsTheLastRowOfTheWhole) {
+  for (const Position& position :
+       {Position{NoPosition{}}, Position{RotaryPosition{10000, false}}, Position{RotaryPosition{10000, true}}}) {
+    for (AttentionCase c : EveryScore(RandomCase({1, 2, 1, 150, 150, 8, 5}, 8))) {
+      c.causal = true;
+      c.position = position;
+      if (position.index() != 0 && c.d_key % 2 != 0) continue;
+      c.window_left = 60;
+      c.alibi_slopes = {0.25, 0.125};
+      AttentionCase step = c;
+      step.n = 1;
+      step.query = Rows(c.query, c.n, c.d, {149});
+      const std::vector<double> want = Rows(this->Run(c).output, c.n, 5, {149});
+      const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+      EXPECT_TRUE(AllNear(this->Run(step).output, want, 2 * tolerance.output)) << c.name;
+    }
+  }
 }
 
 TYPED_TEST(AttentionProperties, AConstantOnARowOfScoresChangesOnlyTheLse) {
-  AttentionCase c = RandomCase({1, 1, 1, 17, 600, 8, 5}, 6);
-  const Answer want = this->Run(c);
-  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
-  c.bias.shape = {1, 1, 17, 1};
-  for (int i = 0; i < 17; ++i) c.bias.data.push_back(16 * i - 128);
-  const Answer got = this->Run(c);
-  const Tolerance shifted = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
-  EXPECT_TRUE(AllNear(got.output, want.output, tolerance.output + shifted.output));
-  EXPECT_TRUE(AllNear(got.weights, want.weights, tolerance.weight + shifted.weight));
-  for (size_t i = 0; i < 17; ++i) EXPECT_NEAR(got.lse[i] - c.bias.data[i], want.lse[i], tolerance.lse + shifted.lse);
+  for (AttentionCase c : EveryScore(RandomCase({1, 1, 1, 17, 600, 8, 5}, 6))) {
+    const Answer want = this->Run(c);
+    const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+    c.bias.shape = {1, 1, 17, 1};
+    for (int i = 0; i < 17; ++i) c.bias.data.push_back(16 * i - 128);
+    const Answer got = this->Run(c);
+    const Tolerance shifted = ToleranceFor(c, std::numeric_limits<TypeParam>::epsilon());
+    EXPECT_TRUE(AllNear(got.output, want.output, tolerance.output + shifted.output)) << c.name;
+    EXPECT_TRUE(AllNear(got.weights, want.weights, tolerance.weight + shifted.weight)) << c.name;
+    for (size_t i = 0; i < 17; ++i) EXPECT_NEAR(got.lse[i] - c.bias.data[i], want.lse[i], tolerance.lse + shifted.lse);
+  }
+}
+
+// Grouped heads read the same keys and values as if each had its own copy.
+TYPED_TEST(AttentionProperties, GroupedHeadsAreRepeatedKeys) {
+  for (AttentionCase c : EveryScore(RandomCase({2, 6, 2, 17, 40, 4, 3}, 9))) {
+    if (c.d_key % 2 == 0) c.position = RotaryPosition{};
+    AttentionCase repeated = c;
+    repeated.kv_heads = 6;
+    repeated.key.clear();
+    repeated.value.clear();
+    for (int64_t head = 0; head < 2 * 6; ++head) {
+      const auto key = c.key.begin() + head / 3 * 40 * c.d_key;
+      const auto value = c.value.begin() + head / 3 * 40 * 3;
+      repeated.key.insert(repeated.key.end(), key, key + 40 * c.d_key);
+      repeated.value.insert(repeated.value.end(), value, value + 40 * 3);
+    }
+    EXPECT_EQ(this->Run(c).output, this->Run(repeated).output) << c.name;
+  }
 }
 
 }  // namespace

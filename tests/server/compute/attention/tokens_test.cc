@@ -50,6 +50,35 @@ TYPED_TEST(TokensTest, EmptySizes) {
   ExpectTokensAgreement<TypeParam>(RandomTokens({2, 2, 1, 3, 4, 2, 2}, 0, 0, 4, 8));
 }
 
+TYPED_TEST(TokensTest, EveryPositionAndScore) {
+  for (const Position& position : {Position{NoPosition{}}, Position{SinusoidalPosition{100}},
+                                   Position{RotaryPosition{100, false}}, Position{RotaryPosition{100, true}}}) {
+    for (const bool self : {false, true}) {
+      const Sizes sizes{2, 4, 2, 7, self ? 7 : 9, 6, 2};
+      TokensCase dot = RandomTokens(sizes, 5, self ? 5 : 8, 4, 21);
+      if (self) dot.context.clear();
+      dot.attention.position = position;
+      dot.attention.name += " position " + std::to_string(position.index()) + (self ? " self" : " cross");
+      ExpectTokensAgreement<TypeParam>(dot);
+      for (const bool additive : {false, true}) {
+        TokensCase c = dot;
+        c.attention = additive ? WithAdditiveScore(dot.attention, 3, 4, 22) : WithBilinearScore(dot.attention, 4, 23);
+        c.w_k.resize(c.w_k.size() / 6 * 4);  // [d_context, kv_heads * d_key]
+        c.b_k.resize(2 * 4);
+        ExpectTokensAgreement<TypeParam>(c);
+        c.attention.causal = true;
+        c.attention.window_left = 3;
+        c.attention.alibi_slopes = {0.5, 0.25, 0.125, 1};
+        c.attention.normalization = SoftmaxNormalization{2};
+        ExpectTokensAgreement<TypeParam>(c);
+        if (!self) continue;
+        c.attention.normalization = GeneratorExpNormalization{Rate::kSoftplus, 0.1};
+        ExpectTokensAgreement<TypeParam>(c);
+      }
+    }
+  }
+}
+
 TYPED_TEST(TokensTest, LieAction) {
   TokensCase c = RandomTokens({1, 2, 2, 17, 17, 3, 2}, 4, 4, 4, 9);
   c.attention.normalization = GeneratorExpNormalization{Rate::kSoftplus, 0.1};
