@@ -79,6 +79,11 @@ double AttentionBackwardFlops(const AttentionProblem<T>& problem);
 template <typename T>
 double AttentionBackwardWorkspaceBytes(const AttentionProblem<T>& problem, int workers);
 
+// The same for both passes, as AttentionWithGradients runs them.
+template <typename T>
+double AttentionGradientsWorkspaceBytes(const AttentionProblem<T>& problem, const AttentionResult<T>& wanted,
+                                        int workers);
+
 }  // namespace attend::compute
 
 #endif  // ATTEND_SERVER_COMPUTE_ATTENTION_BACKWARD_H_

@@ -57,9 +57,20 @@ double AttentionBackwardWorkspaceBytes(const AttentionProblem<T>& problem, int w
   return sums + tiles + heads * GeneratorBackwardBytes(problem);
 }
 
+template <typename T>
+double AttentionGradientsWorkspaceBytes(const AttentionProblem<T>& problem, const AttentionResult<T>& wanted,
+                                        int workers) {
+  const double rows = static_cast<double>(problem.batch * problem.heads) * static_cast<double>(problem.n);
+  return AttentionWorkspaceBytes(problem, wanted, workers) + rows * static_cast<double>(sizeof(T)) +
+         AttentionBackwardWorkspaceBytes(problem, workers);
+}
+
 template double AttentionBackwardFlops(const AttentionProblem<float>&);
 template double AttentionBackwardFlops(const AttentionProblem<double>&);
 template double AttentionBackwardWorkspaceBytes(const AttentionProblem<float>&, int);
 template double AttentionBackwardWorkspaceBytes(const AttentionProblem<double>&, int);
+
+template double AttentionGradientsWorkspaceBytes(const AttentionProblem<float>&, const AttentionResult<float>&, int);
+template double AttentionGradientsWorkspaceBytes(const AttentionProblem<double>&, const AttentionResult<double>&, int);
 
 }  // namespace attend::compute
