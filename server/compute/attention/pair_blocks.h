@@ -26,9 +26,12 @@ struct PairBlock {
   int64_t keys = 0;
 };
 
-// A block is a few milliseconds of work: short enough to poll and to interleave, long enough not to count as overhead.
+// The largest block is a few milliseconds of work: short enough to poll and to interleave, long enough not to count as
+// overhead. The smallest is still a tile or two.
 inline constexpr int64_t kBlockQueries = 512;
 inline constexpr int64_t kBlockKeys = 1024;
+inline constexpr int64_t kLeastBlockQueries = 128;
+inline constexpr int64_t kLeastBlockKeys = 256;
 
 // The kv heads [first, first + count) of all batches and heads, in the order batch * kv_heads + kv_head.
 struct KvHeadRange {
@@ -39,7 +42,7 @@ struct KvHeadRange {
 // Calls run(block, worker) once for each block of the pairs [n, m] of these kv heads. `block_flops` is of a whole
 // block. Returns the executor's errors and the first of run's.
 absl::Status ForEachPairBlock(runtime::Executor& executor, const KvHeadRange& range, int64_t kv_heads, int64_t n,
-                              int64_t m, double block_flops,
+                              int64_t m, double pair_flops,
                               absl::FunctionRef<absl::Status(const PairBlock& block, int worker)> run);
 
 }  // namespace attend::compute

@@ -21,7 +21,7 @@ Matrix<const T> KeysOf(const AttentionProblem<T>& problem, const PairTile& tile)
                          problem.key.row_stride);
 }
 
-int64_t BlocksOf(int64_t n) { return (n + kBlockQueries - 1) / kBlockQueries; }
+int64_t BlocksOf(int64_t n) { return (n + kLeastBlockQueries - 1) / kLeastBlockQueries; }
 
 }  // namespace
 
@@ -68,7 +68,7 @@ absl::Status ScoreGradient<T>::AddDotProduct(const PairTile& tile, const Matrix<
 template <typename T>
 void ScoreGradient<T>::AddAdditive(const AdditiveScore<T>& score, const PairTile& tile, const Matrix<T>& slopes) const {
   const int64_t kv_head = tile.batch * problem_.kv_heads + tile.kv_head;
-  const int64_t block = kv_head * BlocksOf(problem_.n) + tile.query / kBlockQueries;
+  const int64_t block = kv_head * BlocksOf(problem_.n) + tile.query / kLeastBlockQueries;
   const AdditiveTileGradients<T> to{
       Matrix<T>(query_.at(tile.batch, tile.head, tile.query), tile.queries, score.h, query_.row_stride),
       Matrix<T>(key_.at(tile.batch, tile.kv_head, tile.key), tile.keys, score.h, key_.row_stride),

@@ -150,11 +150,10 @@ absl::Status SoftmaxBackward(runtime::Executor& executor, runtime::BufferPool& p
   const BackwardScratch<T> scratch(pool, problem, executor.max_workers());
   const BackwardCall<T> call{problem, forward, gradients, scratch, executor.cancellation()};
   const int64_t group = problem.kv_heads == 0 ? 0 : problem.heads / problem.kv_heads;
-  const double pairs = static_cast<double>(std::min(problem.n, kBlockQueries) * std::min(problem.m, kBlockKeys));
-  const double block_flops = pairs * static_cast<double>(group * (6 * problem.d + 4 * problem.d_value));
+  const double pair_flops = static_cast<double>(group * (6 * problem.d + 4 * problem.d_value));
   for (const KvHeadRange& range : gradients.bias.HeadRanges()) {
     absl::Status done = ForEachPairBlock(
-        executor, range, problem.kv_heads, problem.n, problem.m, block_flops, [&](const PairBlock& block, int worker) {
+        executor, range, problem.kv_heads, problem.n, problem.m, pair_flops, [&](const PairBlock& block, int worker) {
           for (int64_t head = block.kv_head * group; head < (block.kv_head + 1) * group; ++head) {
             absl::Status ran = HeadBlock<T>(call, block, head, worker).Run();
             if (!ran.ok()) return ran;
