@@ -3,6 +3,7 @@
 
 #include "server/compute/attention/additive.h"
 #include "server/compute/attention/attention.h"
+#include "server/compute/attention/decode.h"
 #include "server/compute/attention/forward.h"
 #include "server/compute/attention/generator_attention.h"
 #include "server/compute/attention/prepare.h"
@@ -102,8 +103,12 @@ double AttentionFlops(const AttentionProblem<T>& problem) {
 
 template <typename T>
 double AttentionWorkspaceBytes(const AttentionProblem<T>& problem, const AttentionResult<T>& wanted, int workers) {
-  const bool generator = std::holds_alternative<GeneratorExpNormalization>(problem.normalization);
-  return PrepareBytes(problem) + (generator ? GeneratorBytes(problem, workers) : ScratchBytes(problem, workers));
+  const double prepared = PrepareBytes(problem);
+  if (std::holds_alternative<GeneratorExpNormalization>(problem.normalization)) {
+    return prepared + GeneratorBytes(problem, workers);
+  }
+  const double partial = IsDecoding(problem, wanted) ? PartialResultBytes(problem) : 0;
+  return prepared + partial + ScratchBytes(problem, workers);
 }
 
 template <typename T>
