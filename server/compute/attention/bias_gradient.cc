@@ -33,7 +33,7 @@ BiasGradient<T>::BiasGradient(runtime::BufferPool& pool, const AttentionProblem<
 }
 
 template <typename T>
-void BiasGradient<T>::Add(const PairTile& tile, const Matrix<T>& slopes) const {
+void BiasGradient<T>::Add(const TilePlace& tile, const Matrix<T>& slopes) const {
   if (elements_ == 0) return;
   const auto& strides = view_.strides;
   T* first = sums_ + tile.batch * strides[0] + tile.head * strides[1] + tile.query * strides[2] + tile.key * strides[3];

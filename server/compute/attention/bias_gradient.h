@@ -8,7 +8,7 @@
 
 #include "server/compute/attention/backward.h"
 #include "server/compute/attention/pair_blocks.h"
-#include "server/compute/attention/score_gradient.h"
+#include "server/compute/attention/tile_products.h"
 #include "server/runtime/buffer_pool.h"
 
 namespace attend::compute {
@@ -21,7 +21,7 @@ class BiasGradient {
 
   // Adds the slopes of one tile, summed over what the bias stretches. Tiles that share neither a query nor a key may be
   // added at once, of heads of one range of HeadRanges at once.
-  void Add(const PairTile& tile, const Matrix<T>& slopes) const;
+  void Add(const TilePlace& tile, const Matrix<T>& slopes) const;
 
   // Adds up what Add kept apart. To be called last.
   void Finish() const;

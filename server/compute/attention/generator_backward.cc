@@ -112,12 +112,13 @@ template <typename T>
 absl::Status HeadBackward<T>::ToInputs(int64_t batch, int64_t head) const {
   const int64_t n = problem_.n;
   const KvHeadRange here{batch * problem_.kv_heads + head / (problem_.heads / problem_.kv_heads), 1};
+  const KeyBand band = VisibleBand(problem_, batch);
   const double pair_flops = 4.0 * static_cast<double>(problem_.d);
   return ForEachPairBlock(executor_, here, problem_.kv_heads, n, n, pair_flops, [&](const PairBlock& block, int) {
-    const PairTile tile{batch, head, block.kv_head, block.query, block.queries, block.key, block.keys};
+    const TilePlace tile{batch, head, block.query, block.queries, block.key, block.keys};
     const Matrix<T> slopes(slopes_.row(block.query) + block.key, block.queries, block.keys, slopes_.stride);
     gradients_.bias.Add(tile, slopes);
-    return gradients_.score.Add(tile, slopes);
+    return gradients_.score.Add(tile, band.Tile(tile.query, tile.key, tile.keys), slopes);
   });
 }
 

@@ -2,40 +2,33 @@
 
 #include <algorithm>
 
-#include "server/compute/attention/additive.h"
 #include "server/compute/attention/additive_backward.h"
+#include "server/compute/attention/band_strips.h"
 #include "server/compute/attention/pair_blocks.h"
 
 namespace attend::compute {
 namespace {
 
 template <typename T>
-Matrix<const T> QueriesOf(const AttentionProblem<T>& problem, const PairTile& tile) {
+int64_t KvHeadOf(const AttentionProblem<T>& problem, const TilePlace& tile) {
+  return tile.head / (problem.heads / problem.kv_heads);
+}
+
+template <typename T>
+Matrix<const T> QueriesOf(const AttentionProblem<T>& problem, const TilePlace& tile) {
   return Matrix<const T>(problem.query.at(tile.batch, tile.head, tile.query), tile.queries, problem.d,
                          problem.query.row_stride);
 }
 
 template <typename T>
-Matrix<const T> KeysOf(const AttentionProblem<T>& problem, const PairTile& tile) {
-  return Matrix<const T>(problem.key.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem.d,
+Matrix<const T> KeysOf(const AttentionProblem<T>& problem, const TilePlace& tile) {
+  return Matrix<const T>(problem.key.at(tile.batch, KvHeadOf(problem, tile), tile.key), tile.keys, problem.d,
                          problem.key.row_stride);
 }
 
 int64_t BlocksOf(int64_t n) { return (n + kLeastBlockQueries - 1) / kLeastBlockQueries; }
 
 }  // namespace
-
-template <typename T>
-absl::Status ComputeScores(const AttentionProblem<T>& problem, const KeyBand& band, const PairTile& tile,
-                           const Matrix<T>& scores) {
-  if (const auto* additive = std::get_if<AdditiveScore<T>>(&problem.score)) {
-    AdditiveTile(QueriesOf(problem, tile), KeysOf(problem, tile), additive->w_score,
-                 band.Tile(tile.query, tile.key, tile.keys), scores);
-    return absl::OkStatus();
-  }
-  return Gemm(static_cast<T>(problem.scale), Operand<T>(QueriesOf(problem, tile)),
-              Transposed(Operand<T>(KeysOf(problem, tile))), T{0}, scores);
-}
 
 template <typename T>
 ScoreGradient<T>::ScoreGradient(runtime::BufferPool& pool, const AttentionProblem<T>& problem,
@@ -48,30 +41,39 @@ ScoreGradient<T>::ScoreGradient(runtime::BufferPool& pool, const AttentionProble
 }
 
 template <typename T>
-absl::Status ScoreGradient<T>::Add(const PairTile& tile, const Matrix<T>& slopes) const {
+absl::Status ScoreGradient<T>::Add(const TilePlace& tile, const KeyBand& band, const Matrix<T>& slopes) const {
   const auto* additive = std::get_if<AdditiveScore<T>>(&problem_.score);
-  if (additive == nullptr) return AddDotProduct(tile, slopes);
+  if (additive == nullptr) return AddDotProduct(tile, band, slopes);
   AddAdditive(*additive, tile, slopes);
   return absl::OkStatus();
 }
 
 template <typename T>
-absl::Status ScoreGradient<T>::AddDotProduct(const PairTile& tile, const Matrix<T>& slopes) const {
+absl::Status ScoreGradient<T>::AddDotProduct(const TilePlace& tile, const KeyBand& band,
+                                             const Matrix<T>& slopes) const {
   const T scale = static_cast<T>(problem_.scale);
-  const Matrix<T> query(query_.at(tile.batch, tile.head, tile.query), tile.queries, problem_.d, query_.row_stride);
-  const Matrix<T> key(key_.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem_.d, key_.row_stride);
-  absl::Status done = Gemm(scale, slopes, Operand<T>(KeysOf(problem_, tile)), T{1}, query);
-  if (!done.ok()) return done;
-  return Gemm(scale, Transposed(Operand<T>(slopes)), Operand<T>(QueriesOf(problem_, tile)), T{1}, key);
+  const Matrix<const T> queries = QueriesOf(problem_, tile);
+  const Matrix<const T> keys = KeysOf(problem_, tile);
+  return ForEachBandStrip(tile, band, [&](const BandStrip& strip) {
+    const Operand<T> part(strip.Of(slopes));
+    const Matrix<T> query(query_.at(tile.batch, tile.head, tile.query + strip.row), part.rows, problem_.d,
+                          query_.row_stride);
+    const Matrix<T> key(key_.at(tile.batch, KvHeadOf(problem_, tile), tile.key + strip.begin), part.cols, problem_.d,
+                        key_.row_stride);
+    absl::Status done = Gemm(scale, part, strip.Keys(keys), T{1}, query);
+    if (!done.ok()) return done;
+    return Gemm(scale, Transposed(part), strip.Queries(queries), T{1}, key);
+  });
 }
 
 template <typename T>
-void ScoreGradient<T>::AddAdditive(const AdditiveScore<T>& score, const PairTile& tile, const Matrix<T>& slopes) const {
-  const int64_t kv_head = tile.batch * problem_.kv_heads + tile.kv_head;
+void ScoreGradient<T>::AddAdditive(const AdditiveScore<T>& score, const TilePlace& tile,
+                                   const Matrix<T>& slopes) const {
+  const int64_t kv_head = tile.batch * problem_.kv_heads + KvHeadOf(problem_, tile);
   const int64_t block = kv_head * BlocksOf(problem_.n) + tile.query / kLeastBlockQueries;
   const AdditiveTileGradients<T> to{
       Matrix<T>(query_.at(tile.batch, tile.head, tile.query), tile.queries, score.h, query_.row_stride),
-      Matrix<T>(key_.at(tile.batch, tile.kv_head, tile.key), tile.keys, score.h, key_.row_stride),
+      Matrix<T>(key_.at(tile.batch, KvHeadOf(problem_, tile), tile.key), tile.keys, score.h, key_.row_stride),
       w_score_memory_.template as<T>() + block * score.h};
   AdditiveBackwardTile(QueriesOf(problem_, tile), KeysOf(problem_, tile), slopes, to);
 }
@@ -99,10 +101,6 @@ double ScoreGradient<T>::Bytes(const AttentionProblem<T>& problem) {
   return static_cast<double>(Blocks(problem)) * static_cast<double>(additive->h) * static_cast<double>(sizeof(T));
 }
 
-template absl::Status ComputeScores(const AttentionProblem<float>&, const KeyBand&, const PairTile&,
-                                    const Matrix<float>&);
-template absl::Status ComputeScores(const AttentionProblem<double>&, const KeyBand&, const PairTile&,
-                                    const Matrix<double>&);
 template class ScoreGradient<float>;
 template class ScoreGradient<double>;
 

@@ -8,27 +8,11 @@
 #include "absl/status/status.h"
 #include "server/compute/attention/mask.h"
 #include "server/compute/attention/problem.h"
+#include "server/compute/attention/tile_products.h"
 #include "server/compute/gemm.h"
 #include "server/runtime/buffer_pool.h"
 
 namespace attend::compute {
-
-// The queries [query, query + queries) of one head and the keys [key, key + keys) that it reads.
-struct PairTile {
-  int64_t batch = 0;
-  int64_t head = 0;
-  int64_t kv_head = 0;
-  int64_t query = 0;
-  int64_t queries = 0;
-  int64_t key = 0;
-  int64_t keys = 0;
-};
-
-// scores [queries, keys] of a prepared problem (see prepare.h); those that the band hides may be anything.
-// REQUIRES: scores.stride >= scores.cols + kTilePadding.
-template <typename T>
-absl::Status ComputeScores(const AttentionProblem<T>& problem, const KeyBand& band, const PairTile& tile,
-                           const Matrix<T>& scores);
 
 // Collects the gradients of a prepared problem's query, key and w_score.
 template <typename T>
@@ -39,9 +23,9 @@ class ScoreGradient {
   ScoreGradient(runtime::BufferPool& pool, const AttentionProblem<T>& problem, const HeadsView<T>& query,
                 const HeadsView<T>& key);
 
-  // slopes [queries, keys] are those of the tile's scores, 0 where hidden.
+  // slopes [queries, keys] are those of the tile's scores, 0 where hidden; `band` is in the tile's rows and columns.
   // REQUIRES: no tile crosses a border of PairBlocks.
-  absl::Status Add(const PairTile& tile, const Matrix<T>& slopes) const;
+  absl::Status Add(const TilePlace& tile, const KeyBand& band, const Matrix<T>& slopes) const;
 
   // w_score [h] of an additive score; nothing for others. To be called last.
   void FinishWScore(T* w_score) const;
@@ -51,8 +35,8 @@ class ScoreGradient {
 
  private:
   static int64_t Blocks(const AttentionProblem<T>& problem);  // of queries, over all kv heads
-  absl::Status AddDotProduct(const PairTile& tile, const Matrix<T>& slopes) const;
-  void AddAdditive(const AdditiveScore<T>& score, const PairTile& tile, const Matrix<T>& slopes) const;
+  absl::Status AddDotProduct(const TilePlace& tile, const KeyBand& band, const Matrix<T>& slopes) const;
+  void AddAdditive(const AdditiveScore<T>& score, const TilePlace& tile, const Matrix<T>& slopes) const;
 
   const AttentionProblem<T>& problem_;
   HeadsView<T> query_;

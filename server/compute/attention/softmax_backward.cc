@@ -1,10 +1,12 @@
 #include "server/compute/attention/softmax_backward.h"
 
 #include "server/compute/attention/backward_tile.h"
+#include "server/compute/attention/band_strips.h"
 #include "server/compute/attention/bias_gradient.h"
 #include "server/compute/attention/mask.h"
 #include "server/compute/attention/pair_blocks.h"
 #include "server/compute/attention/score_gradient.h"
+#include "server/compute/attention/tile_products.h"
 
 namespace attend::compute {
 namespace {
@@ -81,7 +83,7 @@ class HeadBlock {
       for (int64_t query = block_.query; query < block_.query + block_.queries; query += Shape::kQueries) {
         const int64_t queries = std::min(Shape::kQueries, block_.query + block_.queries - query);
         if (!Sees(query, queries, key, keys)) continue;
-        const PairTile tile{block_.batch, head_, block_.kv_head, query, queries, key, keys};
+        const TilePlace tile{block_.batch, head_, query, queries, key, keys};
         if (absl::Status done = RunTile(tile); !done.ok()) return done;
       }
     }
@@ -101,7 +103,14 @@ class HeadBlock {
     }
   }
 
-  absl::Status RunTile(const PairTile& tile) const;
+  Matrix<const T> OutputSlopes(const TilePlace& tile) const {
+    const HeadsView<const T>& view = call_.forward.grad_output;
+    return Matrix<const T>(view.at(tile.batch, tile.head, tile.query), tile.queries, problem_.d_value, view.row_stride);
+  }
+
+  absl::Status RunTile(const TilePlace& tile) const;
+  absl::Status ComputeWeightSlopes(const TilePlace& tile, const KeyBand& band, const Matrix<T>& slopes) const;
+  absl::Status AddValueGradients(const TilePlace& tile, const KeyBand& band, const Matrix<T>& weights) const;
 
   const BackwardCall<T>& call_;
   const AttentionProblem<T>& problem_;
@@ -114,32 +123,47 @@ class HeadBlock {
 };
 
 template <typename T>
-absl::Status HeadBlock<T>::RunTile(const PairTile& tile) const {
+absl::Status HeadBlock<T>::RunTile(const TilePlace& tile) const {
   if (absl::Status wanted = call_.cancellation.Check(); !wanted.ok()) return wanted;
   const Matrix<T> scores = call_.scratch.Scores(worker_, tile.queries, tile.keys);
   const Matrix<T> slopes = call_.scratch.Slopes(worker_, tile.queries, tile.keys);
-  const HeadsView<const T>& grad_output = call_.forward.grad_output;
-  const Operand<T> output_slopes(grad_output.at(tile.batch, tile.head, tile.query), tile.queries, problem_.d_value,
-                                 grad_output.row_stride);
-  const Operand<T> values(problem_.value.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem_.d_value,
-                          problem_.value.row_stride);
-  if (absl::Status done = ComputeScores(problem_, band_, tile, scores); !done.ok()) return done;
-  if (absl::Status done = Gemm(T{1}, output_slopes, Transposed(values), T{0}, slopes); !done.ok()) return done;
-
   TileMask<T> mask = MaskOfTile(problem_.mask, band_, tile.batch, tile.head, tile.query, tile.key, tile.keys);
   mask.softcap = softcap_;
+  if (absl::Status done = ComputeScores(problem_, tile, mask.band, scores); !done.ok()) return done;
+  if (absl::Status done = ComputeWeightSlopes(tile, mask.band, slopes); !done.ok()) return done;
   const Matrix<T> cap_slopes = call_.scratch.CapSlopes(worker_, tile.queries, tile.keys);
   const T* lse = call_.forward.lse + (tile.batch * problem_.heads + tile.head) * problem_.n + tile.query;
   SoftmaxBackwardTile(scores, slopes, Hides(mask, tile.queries, tile.keys) ? &mask : nullptr,
                       RowGradients<T>{lse, deltas_ + (tile.query - block_.query)}, cap_slopes.data);
 
-  const HeadsView<T>& to = call_.gradients.value;
-  const Matrix<T> value(to.at(tile.batch, tile.kv_head, tile.key), tile.keys, problem_.d_value, to.row_stride);
-  absl::Status done = Gemm(T{1}, Transposed(Operand<T>(scores)), output_slopes, T{1}, value);
-  if (!done.ok()) return done;
+  if (absl::Status done = AddValueGradients(tile, mask.band, scores); !done.ok()) return done;
   call_.gradients.bias.Add(tile, slopes);
   if (softcap_ != 0) MultiplyTile(slopes, cap_slopes);
-  return call_.gradients.score.Add(tile, slopes);
+  return call_.gradients.score.Add(tile, mask.band, slopes);
+}
+
+// slopes = grad_output value^T
+template <typename T>
+absl::Status HeadBlock<T>::ComputeWeightSlopes(const TilePlace& tile, const KeyBand& band,
+                                               const Matrix<T>& slopes) const {
+  const Matrix<const T> values(problem_.value.at(tile.batch, block_.kv_head, tile.key), tile.keys, problem_.d_value,
+                               problem_.value.row_stride);
+  return ForEachBandStrip(tile, band, [&](const BandStrip& strip) {
+    return Gemm(T{1}, strip.Queries(OutputSlopes(tile)), Transposed(strip.Keys(values)), T{0}, strip.Of(slopes));
+  });
+}
+
+// value gradient += weights^T grad_output
+template <typename T>
+absl::Status HeadBlock<T>::AddValueGradients(const TilePlace& tile, const KeyBand& band,
+                                             const Matrix<T>& weights) const {
+  const HeadsView<T>& to = call_.gradients.value;
+  return ForEachBandStrip(tile, band, [&](const BandStrip& strip) {
+    const Operand<T> part(strip.Of(weights));
+    const Matrix<T> value(to.at(tile.batch, block_.kv_head, tile.key + strip.begin), part.cols, problem_.d_value,
+                          to.row_stride);
+    return Gemm(T{1}, Transposed(part), strip.Queries(OutputSlopes(tile)), T{1}, value);
+  });
 }
 
 }  // namespace
