@@ -6,9 +6,9 @@
 #include "server/compute/attention/attention.h"
 #include "server/compute/attention/tokens.h"
 #include "server/compute/convert.h"
+#include "server/rpc/attention_gradients.h"
 #include "server/rpc/attention_inputs.h"
 #include "server/rpc/attention_settings.h"
-#include "server/rpc/return_if_error.h"
 
 namespace attend::rpc {
 namespace {
@@ -61,31 +61,45 @@ compute::BroadcastView<T> Broadcast(const Tensor& tensor) {
 template <typename T>
 class AttentionOperation final : public Operation {
  public:
-  AttentionOperation(AttentionInputs inputs, AttentionSettings settings)
-      : in_(std::move(inputs)), settings_(std::move(settings)), problem_(MakeProblem()) {}
+  // `grad_output` without memory: no gradients are wanted.
+  AttentionOperation(AttentionInputs inputs, AttentionSettings settings, Tensor grad_output)
+      : in_(std::move(inputs)),
+        settings_(std::move(settings)),
+        problem_(MakeProblem()),
+        grad_output_(std::move(grad_output)),
+        gradients_(in_, settings_) {}
 
   double ResponseBytes() const override {
     const double width = static_cast<double>(compute::SizeOf(settings_.output_dtype));
     const double row_width = static_cast<double>(compute::SizeOf(AtLeastFloat32(settings_.output_dtype)));
     const double matrices = settings_.want_weights + settings_.want_scores;
     const double rows = settings_.want_lse + settings_.want_entropy;
+    const double gradients = WantsGradients() ? gradients_.Elements() : 0;
     return width * (Elements(OutputShape(in_)) + matrices * Elements(MatrixShape())) +
-           row_width * rows * Elements(RowShape());
+           row_width * rows * Elements(RowShape()) + gradients * static_cast<double>(compute::SizeOf(in_.wire_dtype));
   }
 
   double WorkspaceBytes(int workers) const override {
     // Results in the computing type, where they are converted afterwards.
-    const double unconverted = settings_.output_dtype == compute::DTypeOf<T>() ? 0 : 4 * ResponseBytes();
-    if (Empty()) return unconverted;
+    double bytes = settings_.output_dtype == compute::DTypeOf<T>() ? 0 : 4 * ResponseBytes();
+    if (WantsGradients() && in_.wire_dtype != compute::DTypeOf<T>()) bytes += gradients_.Elements() * sizeof(T);
+    if (Empty()) return bytes;
+    const auto& attention = problem_.attention;
     if (in_.from_tokens) {
-      return unconverted + compute::TokensWorkspaceBytes(problem_, WantedTokens(), workers);
+      return bytes + (WantsGradients() ? compute::TokensGradientsWorkspaceBytes(problem_, WantedTokens(), workers)
+                                       : compute::TokensWorkspaceBytes(problem_, WantedTokens(), workers));
     }
-    return unconverted + compute::AttentionWorkspaceBytes(problem_.attention, WantedHeads(), workers);
+    return bytes + (WantsGradients() ? compute::AttentionGradientsWorkspaceBytes(attention, WantedHeads(), workers)
+                                     : compute::AttentionWorkspaceBytes(attention, WantedHeads(), workers));
   }
 
   double Flops() const override {
     if (Empty()) return 0;
-    return in_.from_tokens ? compute::TokensFlops(problem_) : compute::AttentionFlops(problem_.attention);
+    if (in_.from_tokens) {
+      return compute::TokensFlops(problem_) + (WantsGradients() ? compute::TokensBackwardFlops(problem_) : 0);
+    }
+    const auto& attention = problem_.attention;
+    return compute::AttentionFlops(attention) + (WantsGradients() ? compute::AttentionBackwardFlops(attention) : 0);
   }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
@@ -94,17 +108,12 @@ class AttentionOperation final : public Operation {
     if (settings_.want_scores) scores_ = Tensor(compute::DTypeOf<T>(), MatrixShape(), pool);
     if (settings_.want_lse) lse_ = Tensor(compute::DTypeOf<T>(), RowShape(), pool);
     if (settings_.want_entropy) entropy_ = Tensor(compute::DTypeOf<T>(), RowShape(), pool);
-    if (Empty()) return absl::OkStatus();
-    if (in_.from_tokens) {
-      compute::TokensResult<T> result;
-      result.output = output_.data<T>();
-      SetOptional(result);
-      return compute::AttentionFromTokens(executor, pool, problem_, result);
+    if (WantsGradients()) gradients_.Allocate(pool);
+    if (Empty()) {
+      if (WantsGradients()) gradients_.SetZero();
+      return absl::OkStatus();
     }
-    compute::AttentionResult<T> result;
-    result.output = compute::ContiguousHeads(output_.data<T>(), in_.heads, in_.n, in_.d_value);
-    SetOptional(result);
-    return compute::Attention(executor, pool, problem_.attention, result);
+    return in_.from_tokens ? RunTokens(executor, pool) : RunHeads(executor, pool);
   }
 
   void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
@@ -122,10 +131,32 @@ class AttentionOperation final : public Operation {
     if (settings_.want_entropy) {
       Write(v1::AttentionResponse::kEntropyFieldNumber, AtLeastFloat32(dtype), std::move(entropy_), pool, writer);
     }
+    if (WantsGradients()) gradients_.Encode(in_.wire_dtype, pool, writer);
     writer.AddMessage(v1::AttentionResponse::kStatsFieldNumber, stats);
   }
 
  private:
+  bool WantsGradients() const { return grad_output_.template data<T>() != nullptr; }
+
+  absl::Status RunTokens(runtime::Executor& executor, runtime::BufferPool& pool) {
+    compute::TokensResult<T> result;
+    result.output = output_.data<T>();
+    SetOptional(result);
+    if (!WantsGradients()) return compute::AttentionFromTokens(executor, pool, problem_, result);
+    return compute::AttentionFromTokensWithGradients(executor, pool, problem_, result, grad_output_.data<T>(),
+                                                     gradients_.ForTokens());
+  }
+
+  absl::Status RunHeads(runtime::Executor& executor, runtime::BufferPool& pool) {
+    compute::AttentionResult<T> result;
+    result.output = compute::ContiguousHeads(output_.data<T>(), in_.heads, in_.n, in_.d_value);
+    SetOptional(result);
+    if (!WantsGradients()) return compute::Attention(executor, pool, problem_.attention, result);
+    const auto grad_output = compute::ContiguousHeads<const T>(grad_output_.data<T>(), in_.heads, in_.n, in_.d_value);
+    return compute::AttentionWithGradients(executor, pool, problem_.attention, result, grad_output,
+                                           gradients_.ForHeads(in_));
+  }
+
   // No query at all: every result is empty, whatever the other dimensions say.
   bool Empty() const { return in_.batch == 0 || in_.heads == 0 || in_.n == 0; }
 
@@ -216,6 +247,8 @@ class AttentionOperation final : public Operation {
   const AttentionInputs in_;
   const AttentionSettings settings_;
   const compute::TokensProblem<T> problem_;  // views of in_ and settings_; the attention inside serves heads as well
+  const Tensor grad_output_;
+  GradientTensors<T> gradients_;
   Tensor output_, weights_, scores_, lse_, entropy_;
 };
 
@@ -226,16 +259,19 @@ absl::StatusOr<std::unique_ptr<Operation>> DecodeAttention(absl::Span<const Wire
   v1::AttentionRequest request;
   absl::StatusOr<WireRequest> wire = WireRequest::Parse(slices, request);
   if (!wire.ok()) return wire.status();
-  RETURN_IF_ERROR(RefuseUnsupported(request));
   FieldReader reader(*wire, pool);
   absl::StatusOr<AttentionInputs> inputs = ReadAttentionInputs(request, reader);
   if (!inputs.ok()) return inputs.status();
   absl::StatusOr<AttentionSettings> settings = ReadAttentionSettings(request, *inputs, reader);
   if (!settings.ok()) return settings.status();
+  absl::StatusOr<Tensor> grad_output =
+      ReadGradOutput(request, *inputs, *settings, OutputShape(*inputs), FieldReader(*wire, pool), pool);
+  if (!grad_output.ok()) return grad_output.status();
   if (inputs->wire_dtype == DType::kFloat64) {
-    return std::make_unique<AttentionOperation<double>>(*std::move(inputs), *std::move(settings));
+    return std::make_unique<AttentionOperation<double>>(*std::move(inputs), *std::move(settings),
+                                                        *std::move(grad_output));
   }
-  return std::make_unique<AttentionOperation<float>>(*std::move(inputs), *std::move(settings));
+  return std::make_unique<AttentionOperation<float>>(*std::move(inputs), *std::move(settings), *std::move(grad_output));
 }
 
 }  // namespace attend::rpc

@@ -155,11 +155,6 @@ absl::Status ReadReturnOutputs(const v1::AttentionRequest& request, AttentionSet
 
 }  // namespace
 
-absl::Status RefuseUnsupported(const v1::AttentionRequest& request) {
-  if (request.has_grad_output()) return UnsupportedField("grad_output", "a request for gradients");
-  return absl::OkStatus();
-}
-
 absl::StatusOr<AttentionSettings> ReadAttentionSettings(const v1::AttentionRequest& request,
                                                         const AttentionInputs& inputs, FieldReader& reader) {
   AttentionSettings settings;

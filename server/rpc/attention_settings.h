@@ -30,9 +30,6 @@ struct AttentionSettings {
   compute::DType output_dtype = compute::DType::kFloat32;
 };
 
-// UNIMPLEMENTED, naming the field, for what the contract has and this version does not serve: never ignored.
-absl::Status RefuseUnsupported(const v1::AttentionRequest& request);
-
 absl::StatusOr<AttentionSettings> ReadAttentionSettings(const v1::AttentionRequest& request,
                                                         const AttentionInputs& inputs, FieldReader& reader);
 

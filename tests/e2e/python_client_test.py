@@ -155,6 +155,22 @@ class ServiceTest(unittest.TestCase):
             outputs = list(callers.map(lambda _: self.attend(query, query, query).output.raw, range(100)))
         self.assertEqual(len(set(outputs)), 1)
 
+    def test_gradients(self):
+        random = np.random.default_rng(6)
+        query, key, value, slopes = (random.standard_normal((1, 2, 7, 4)) for _ in range(4))
+        answer = self.attend(query, key, value, grad_output=to_tensor(slopes))
+        self.assertEqual(sorted(answer.gradients), ["key", "query", "value"])
+        step = 1e-6
+        for place, name in enumerate(["query", "key", "value"]):
+            direction = random.standard_normal((1, 2, 7, 4))
+            inputs = [query, key, value]
+            ends = []
+            for sign in (1, -1):
+                inputs[place] = (query, key, value)[place] + sign * step * direction
+                ends.append(np.sum(to_array(self.attend(*inputs).output) * slopes))
+            difference = (ends[0] - ends[1]) / (2 * step)
+            np.testing.assert_allclose(np.sum(to_array(answer.gradients[name]) * direction), difference, atol=1e-7)
+
     def test_refusals_name_the_field(self):
         query = np.zeros((2, 3), "f4")
         error = self.refusal(self.attend, query, np.zeros((2, 4), "f4"), query)
@@ -164,9 +180,9 @@ class ServiceTest(unittest.TestCase):
         error = self.refusal(self.attend, query, query, query, mask=pb.Mask(alibi_slopes=[0.5, 0.25]))
         self.assertEqual(error.code(), grpc.StatusCode.INVALID_ARGUMENT)
         self.assertEqual(self.violation(error).field, "mask.alibi_slopes")
-        error = self.refusal(self.attend, query, query, query, grad_output=to_tensor(query))
-        self.assertEqual(error.code(), grpc.StatusCode.UNIMPLEMENTED)
-        self.assertEqual(self.violation(error).field, "grad_output")
+        error = self.refusal(self.attend, query, query, query, grad_output=to_tensor(query[:1]))
+        self.assertEqual(error.code(), grpc.StatusCode.INVALID_ARGUMENT)
+        self.assertEqual(self.violation(error).field, "grad_output.shape")
         query[1, 2] = np.nan
         error = self.refusal(self.attend, query, query, query)
         self.assertEqual(self.violation(error).field, "heads.query")

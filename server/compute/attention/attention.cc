@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "server/compute/attention/decode.h"
 #include "server/compute/attention/forward.h"
 #include "server/compute/attention/generator_attention.h"
 #include "server/compute/attention/prepare.h"
@@ -18,6 +19,7 @@ absl::Status Dispatch(runtime::Executor& executor, runtime::BufferPool& pool, co
     if (const auto* generator = std::get_if<GeneratorExpNormalization>(&problem.normalization)) {
       return GeneratorAttention(executor, pool, prepared.problem, *generator, result);
     }
+    if (IsDecoding(prepared.problem, result)) return DecodeAttention(executor, pool, prepared.problem, result);
     return SoftmaxAttention(executor, pool, prepared.problem, result);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("no memory for the attention's tiles");

@@ -30,6 +30,10 @@ absl::Status Attention(runtime::Executor& executor, runtime::BufferPool& pool, c
 absl::Status Attention(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<double>& problem,
                        const AttentionResult<double>& result);
 
+// Pairs that causal, windows and key_lengths leave, over all batches and heads.
+template <typename T>
+double VisiblePairs(const AttentionProblem<T>& problem);
+
 // Floating-point operations of the algorithm: scores and weighted values of the visible pairs, and what prepares them.
 template <typename T>
 double AttentionFlops(const AttentionProblem<T>& problem);

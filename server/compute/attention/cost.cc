@@ -3,6 +3,7 @@
 
 #include "server/compute/attention/additive.h"
 #include "server/compute/attention/attention.h"
+#include "server/compute/attention/decode.h"
 #include "server/compute/attention/forward.h"
 #include "server/compute/attention/generator_attention.h"
 #include "server/compute/attention/prepare.h"
@@ -30,20 +31,6 @@ double SumOfClamped(double n, int64_t shift, int64_t limit) {
   return SumOfPositive(n, static_cast<double>(shift)) - SumOfPositive(n, static_cast<double>(shift - limit));
 }
 
-// Pairs that causal, windows and key_lengths leave, over all batches and heads.
-template <typename T>
-double VisiblePairs(const AttentionProblem<T>& problem) {
-  const auto n = static_cast<double>(problem.n);
-  double pairs = 0;
-  for (int64_t batch = 0; batch < problem.batch; ++batch) {
-    const KeyBand band = VisibleBand(problem, batch);
-    pairs += SumOfClamped(n, band.right, band.limit) - SumOfClamped(n, band.left, band.limit);
-    // Without lengths every batch is like the first.
-    if (problem.mask.key_lengths.empty()) return pairs * static_cast<double>(problem.batch * problem.heads);
-  }
-  return pairs * static_cast<double>(problem.heads);
-}
-
 double ProductFlops(double rows, double inner, double cols) { return 2 * rows * inner * cols; }
 
 // Of one pair's score, prepared or not.
@@ -52,7 +39,8 @@ double ScoreFlops(const AttentionProblem<T>& problem) {
   if (const auto* additive = std::get_if<AdditiveScore<T>>(&problem.score)) {
     return kAdditiveTermFlops * static_cast<double>(additive->h);
   }
-  return 2 * static_cast<double>(problem.d_key);
+  const bool bilinear = std::holds_alternative<BilinearScore<T>>(problem.score);
+  return 2 * static_cast<double>(bilinear ? problem.d_key : problem.d);
 }
 
 // The rates are known only once they are computed: as if each were about 1.
@@ -92,6 +80,19 @@ double GeneratorBytes(const AttentionProblem<T>& problem, int workers) {
 }  // namespace
 
 template <typename T>
+double VisiblePairs(const AttentionProblem<T>& problem) {
+  const auto n = static_cast<double>(problem.n);
+  double pairs = 0;
+  for (int64_t batch = 0; batch < problem.batch; ++batch) {
+    const KeyBand band = VisibleBand(problem, batch);
+    pairs += SumOfClamped(n, band.right, band.limit) - SumOfClamped(n, band.left, band.limit);
+    // Without lengths every batch is like the first.
+    if (problem.mask.key_lengths.empty()) return pairs * static_cast<double>(problem.batch * problem.heads);
+  }
+  return pairs * static_cast<double>(problem.heads);
+}
+
+template <typename T>
 double AttentionFlops(const AttentionProblem<T>& problem) {
   if (const auto* generator = std::get_if<GeneratorExpNormalization>(&problem.normalization)) {
     return PrepareFlops(problem) + GeneratorFlops(problem, *generator);
@@ -102,8 +103,12 @@ double AttentionFlops(const AttentionProblem<T>& problem) {
 
 template <typename T>
 double AttentionWorkspaceBytes(const AttentionProblem<T>& problem, const AttentionResult<T>& wanted, int workers) {
-  const bool generator = std::holds_alternative<GeneratorExpNormalization>(problem.normalization);
-  return PrepareBytes(problem) + (generator ? GeneratorBytes(problem, workers) : ScratchBytes(problem, workers));
+  const double prepared = PrepareBytes(problem);
+  if (std::holds_alternative<GeneratorExpNormalization>(problem.normalization)) {
+    return prepared + GeneratorBytes(problem, workers);
+  }
+  const double partial = IsDecoding(problem, wanted) ? PartialResultBytes(problem) : 0;
+  return prepared + partial + ScratchBytes(problem, workers);
 }
 
 template <typename T>
@@ -135,6 +140,8 @@ double TokensWorkspaceBytes(const TokensProblem<T>& problem, const TokensResult<
   return placed + elements * static_cast<double>(sizeof(T)) + AttentionWorkspaceBytes(inner, none, workers);
 }
 
+template double VisiblePairs(const AttentionProblem<float>&);
+template double VisiblePairs(const AttentionProblem<double>&);
 template double AttentionFlops(const AttentionProblem<float>&);
 template double AttentionFlops(const AttentionProblem<double>&);
 template double AttentionWorkspaceBytes(const AttentionProblem<float>&, const AttentionResult<float>&, int);

@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "server/compute/attention/additive.h"
 #include "server/compute/attention/attention.h"
+#include "server/compute/attention/tile_products.h"
 #include "server/compute/tensor.h"
 #include "server/compute/vector_math.h"
 
@@ -17,16 +17,12 @@ absl::Status Overflow(absl::string_view what) {
   return absl::OutOfRangeError(absl::StrCat(what, " of the attention overflow ", NameOf(DTypeOf<T>())));
 }
 
+// A run of `count` keys in as few tiles as can be, of nearly the same width: a narrow last one would cost its products
+// much of their speed.
 template <typename T>
-Operand<T> KeysOf(const AttentionProblem<T>& problem, const QueryBlock& block, int64_t first, int64_t count) {
-  const int64_t head = block.head / (problem.heads / problem.kv_heads);
-  return Operand<T>(problem.key.at(block.batch, head, first), count, problem.d, problem.key.row_stride);
-}
-
-template <typename T>
-Operand<T> ValuesOf(const AttentionProblem<T>& problem, const QueryBlock& block, int64_t first, int64_t count) {
-  const int64_t head = block.head / (problem.heads / problem.kv_heads);
-  return Operand<T>(problem.value.at(block.batch, head, first), count, problem.d_value, problem.value.row_stride);
+int64_t TileWidth(int64_t count) {
+  const int64_t tiles = std::max<int64_t>(1, (count + TileShape<T>::kKeys - 1) / TileShape<T>::kKeys);
+  return ((count + tiles - 1) / tiles + kTilePadding - 1) / kTilePadding * kTilePadding;
 }
 
 // Where a block's columns from `first` on are to be found later: in the scores, or in the weights that become of them.
@@ -49,8 +45,8 @@ class BlockRun {
         worker_(worker),
         band_(VisibleBand(problem, block.batch)),
         softcap_(SoftcapOf(problem)),
-        keys_begin_(band_.begin(block.first)),
-        keys_end_(std::max(keys_begin_, band_.end(block.first + block.count - 1))),
+        keys_begin_(std::max(band_.begin(block.first), block.first_key)),
+        keys_end_(std::max(keys_begin_, std::min(band_.end(block.first + block.count - 1), block.end_key))),
         states_(scratch.States(worker)) {
     if (result.entropy == nullptr) states_.weighted = nullptr;
     if (result.output.cols != 0)
@@ -59,8 +55,9 @@ class BlockRun {
 
   absl::Status Run() {
     Start();
-    for (int64_t key = keys_begin_; key < keys_end_; key += TileShape<T>::kKeys) {
-      const int64_t keys = std::min(TileShape<T>::kKeys, keys_end_ - key);
+    const int64_t width = TileWidth<T>(keys_end_ - keys_begin_);
+    for (int64_t key = keys_begin_; key < keys_end_; key += width) {
+      const int64_t keys = std::min(width, keys_end_ - key);
       if (absl::Status done = RunTile(key, keys); !done.ok()) return done;
     }
     return Finish();
@@ -68,7 +65,6 @@ class BlockRun {
 
  private:
   void Start();
-  absl::Status ComputeScores(int64_t key, const Matrix<T>& scores);
   absl::Status RunTile(int64_t key, int64_t keys);
   absl::Status Finish();
   // The matrix that keeps the masked scores while the tiles go by.
@@ -94,31 +90,17 @@ void BlockRun<T>::Start() {
   std::fill_n(states_.max, block_.count, -std::numeric_limits<T>::infinity());
   std::fill_n(states_.sum, block_.count, T{0});
   if (states_.weighted != nullptr) std::fill_n(states_.weighted, block_.count, T{0});
-  if (keys_begin_ < keys_end_) return;
   for (int64_t r = 0; r < output_.rows; ++r) std::fill_n(output_.row(r), output_.cols, T{0});
-}
-
-// The raw scores of the tile from `key` on; those that the band hides may be anything.
-template <typename T>
-absl::Status BlockRun<T>::ComputeScores(int64_t key, const Matrix<T>& scores) {
-  const Operand<T> queries(problem_.query.at(block_.batch, block_.head, block_.first), block_.count, problem_.d,
-                           problem_.query.row_stride);
-  const Operand<T> keys = KeysOf(problem_, block_, key, scores.cols);
-  const auto* additive = std::get_if<AdditiveScore<T>>(&problem_.score);
-  if (additive == nullptr) return Gemm(static_cast<T>(problem_.scale), queries, Transposed(keys), T{0}, scores);
-  AdditiveTile(Matrix<const T>(queries.data, queries.rows, queries.cols, queries.stride),
-               Matrix<const T>(keys.data, keys.rows, keys.cols, keys.stride), additive->w_score,
-               band_.Tile(block_.first, key, scores.cols), scores);
-  return absl::OkStatus();
 }
 
 template <typename T>
 absl::Status BlockRun<T>::RunTile(int64_t key, int64_t keys) {
+  const TilePlace tile{block_.batch, block_.head, block_.first, block_.count, key, keys};
   const Matrix<T> scores = scratch_.Scores(worker_, block_.count, keys);
-  if (absl::Status done = ComputeScores(key, scores); !done.ok()) return done;
-
   TileMask<T> mask = MaskOfTile(problem_.mask, band_, block_.batch, block_.head, block_.first, key, keys);
   mask.softcap = softcap_;
+  if (absl::Status done = ComputeScores(problem_, tile, mask.band, scores); !done.ok()) return done;
+
   const TileOutcome outcome = SoftmaxTile(scores, Hides(mask, block_.count, keys) ? &mask : nullptr, states_,
                                           CopyTo(kept(), problem_.m, block_.first, key));
   if (!outcome.finite) return Overflow<T>("scores");
@@ -129,8 +111,7 @@ absl::Status BlockRun<T>::RunTile(int64_t key, int64_t keys) {
       if (states_.correction[r] != 1) Scale(output_.row(r), states_.correction[r], output_.cols);
     }
   }
-  const T before = key == keys_begin_ ? 0 : 1;
-  return Gemm(T{1}, scores, ValuesOf(problem_, block_, key, keys), before, output_);
+  return AddValues(problem_, tile, mask.band, scores, output_);
 }
 
 template <typename T>

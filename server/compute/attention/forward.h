@@ -52,12 +52,14 @@ HeadResult<T> ResultOfHead(const AttentionProblem<T>& problem, const AttentionRe
           result.entropy == nullptr ? nullptr : result.entropy + rows};
 }
 
-// The queries [first, first + count) of one head.
+// The queries [first, first + count) of one head, and the keys [first_key, end_key) as far as there are any.
 struct QueryBlock {
   int64_t batch = 0;
   int64_t head = 0;
   int64_t first = 0;
   int64_t count = 0;
+  int64_t first_key = 0;
+  int64_t end_key = KeyBand::kUnbounded;
 };
 
 template <typename T>

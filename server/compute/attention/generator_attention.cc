@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/compute/attention/attention.h"
 #include "server/compute/attention/forward.h"
+#include "server/compute/attention/generator_rates.h"
 #include "server/compute/convert.h"
 #include "server/compute/matrix_exp/generator.h"
 #include "server/compute/parallel_gemm.h"
@@ -15,18 +16,6 @@
 
 namespace attend::compute {
 namespace {
-
-template <typename T>
-void ApplyRate(Rate rate, T* row, int64_t count) {
-  switch (rate) {
-    case Rate::kExp:
-      return Exp(row, count);
-    case Rate::kSoftplus:
-      return Softplus(row, count);
-    case Rate::kRelu:
-      return Relu(row, count);
-  }
-}
 
 template <typename T>
 absl::Status Overflow(absl::string_view what) {
@@ -47,14 +36,14 @@ class HeadRun {
         head_(head),
         result_(result),
         n_(problem.n),
-        blocks_(QueryBlocks<T>(problem.n)),
         rates_buffer_(pool.AllocateArray<T>(static_cast<size_t>(n_ * n_))),
         rates_(rates_buffer_.template as<T>(), n_, n_) {}
 
   absl::Status Run() {
-    if (absl::Status done = ComputeRates(); !done.ok()) return done;
+    absl::Status done = ComputeRates(executor_, pool_, problem_, generator_, batch_, head_, result_, rates_);
+    if (!done.ok()) return done;
     const bool needs_weights = result_.weights != nullptr || result_.entropy != nullptr;
-    absl::Status done = needs_weights || ExpIsCheaper() ? ThroughExp() : ThroughAction();
+    done = needs_weights || ExpIsCheaper() ? ThroughExp() : ThroughAction();
     if (!done.ok()) return done;
     for (int64_t i = 0; i < n_; ++i) {
       if (!AllFinite(result_.output.row(i), static_cast<size_t>(problem_.d_value))) return Overflow<T>("sums");
@@ -63,8 +52,6 @@ class HeadRun {
   }
 
  private:
-  absl::Status ComputeRates();
-  absl::Status RatesOfBlock(const QueryBlock& block, const TileScratch<T>& scratch, int worker);
   bool ExpIsCheaper() const;
   absl::Status ThroughExp();
   absl::Status ThroughAction();
@@ -82,36 +69,9 @@ class HeadRun {
   const int64_t head_;
   const HeadResult<T>& result_;
   const int64_t n_;
-  const int64_t blocks_;
   runtime::Buffer rates_buffer_;
   Matrix<T> rates_;
 };
-
-template <typename T>
-absl::Status HeadRun<T>::ComputeRates() {
-  const TileScratch<T> scratch(pool_, n_, n_, executor_.max_workers());
-  const double tile_flops =
-      2.0 * static_cast<double>(n_) * static_cast<double>(problem_.d * std::min(n_, TileShape<T>::kQueries));
-  return executor_.ForEachTile(blocks_, tile_flops, [&](int64_t index, int worker) {
-    return RatesOfBlock(BlockOf<T>(batch_, head_, index, n_), scratch, worker);
-  });
-}
-
-template <typename T>
-absl::Status HeadRun<T>::RatesOfBlock(const QueryBlock& block, const TileScratch<T>& scratch, int worker) {
-  HeadResult<T> scored;
-  scored.scores = result_.scores != nullptr ? result_.scores : rates_.data;
-  scored.lse = result_.lse;
-  if (absl::Status done = SoftmaxBlock(problem_, block, scored, scratch, worker); !done.ok()) return done;
-  for (int64_t i = block.first; i < block.first + block.count; ++i) {
-    T* row = rates_.row(i);
-    if (row != scored.scores + i * n_) std::copy_n(scored.scores + i * n_, n_, row);
-    row[i] = -std::numeric_limits<T>::infinity();  // nothing flows from a query to itself
-    ApplyRate(generator_.rate, row, n_);
-    if (!AllFinite(row, static_cast<size_t>(n_))) return Overflow<T>("rates");
-  }
-  return absl::OkStatus();
-}
 
 template <typename T>
 bool HeadRun<T>::ExpIsCheaper() const {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #undef HWY_TARGET_INCLUDE
@@ -148,20 +147,41 @@ HWY_INLINE bool AddRow(T* row, int64_t cols, T row_max, const RowStates<T>& stat
   return before != kMinusInfinity<T>;
 }
 
+// Whether a row's band is all of its mask.
+template <typename T>
+HWY_INLINE bool OnlyBand(const TileMask<T>& mask) {
+  return mask.allowed == nullptr && mask.bias == nullptr && mask.softcap == 0 && mask.alibi_slope == 0;
+}
+
+// The masked scores of a row, `visible` those that the band leaves, -infinity elsewhere.
+template <typename T>
+HWY_INLINE void CopyRow(const T* visible, const RowMask<T>& mask, int64_t cols, T* to) {
+  std::fill(to, to + mask.begin, kMinusInfinity<T>);
+  std::copy(visible, visible + (mask.end - mask.begin), to + mask.begin);
+  std::fill(to + mask.end, to + cols, kMinusInfinity<T>);
+}
+
+// Only what the band leaves of a row is read; the rest becomes 0.
 template <bool kWeighted, typename T>
-HWY_INLINE TileOutcome Sweep(const Matrix<T>& scores, const TileMask<T>* mask, const RowStates<T>& states,
+HWY_INLINE TileOutcome Sweep(const Matrix<T>& scores, const TileMask<T>* tile, const RowStates<T>& states,
                              const ScoreCopy<T>& copy) {
+  TileMask<T> whole;
+  whole.band.limit = scores.cols;
+  const TileMask<T>& tile_mask = tile == nullptr ? whole : *tile;
+  const bool only_band = OnlyBand(tile_mask);
   TileOutcome outcome;
   for (int64_t r = 0; r < scores.rows; ++r) {
+    const RowMask<T> mask = MaskOfRow(tile_mask, r);
     T* row = scores.row(r);
-    const RowScan<T> scan =
-        mask == nullptr ? ScanRow(row, scores.cols) : MaskRow(row, scores.cols, MaskOfRow(*mask, r));
+    T* visible = row + mask.begin;
+    const int64_t count = mask.end - mask.begin;
+    const RowScan<T> scan = only_band ? ScanRow(visible, count) : MaskRow(visible, count, FromColumn(mask, mask.begin));
     // A bias may have carried a finite score past the largest number.
     if (!scan.finite || scan.max == std::numeric_limits<T>::infinity()) return {false, false};
-    if (copy.data != nullptr) {
-      std::memcpy(copy.data + r * copy.stride, row, static_cast<size_t>(scores.cols) * sizeof(T));
-    }
-    outcome.rescale |= AddRow<kWeighted>(row, scores.cols, scan.max, states, r);
+    if (copy.data != nullptr) CopyRow(visible, mask, scores.cols, copy.data + r * copy.stride);
+    outcome.rescale |= AddRow<kWeighted>(visible, count, scan.max, states, r);
+    std::fill(row, visible, T{0});
+    std::fill(visible + count, row + scores.cols, T{0});
   }
   return outcome;
 }

@@ -50,6 +50,17 @@ HWY_INLINE RowMask<T> MaskOfRow(const TileMask<T>& tile, int64_t row) {
           tile.bias_stride};
 }
 
+// The same row seen from column j on.
+template <typename T>
+HWY_INLINE RowMask<T> FromColumn(RowMask<T> mask, int64_t j) {
+  mask.begin -= j;
+  mask.end -= j;
+  mask.place -= j;
+  if (mask.allowed != nullptr) mask.allowed += j * mask.allowed_stride;
+  if (mask.bias != nullptr) mask.bias += j * mask.bias_stride;
+  return mask;
+}
+
 // `count` elements, `stride` apart, as the first lanes of a vector.
 template <typename T, typename From>
 HWY_INLINE Vector<T> LoadStrided(const From* from, int64_t stride, int64_t count) {

@@ -593,14 +593,6 @@ TEST(AttentionCodec, RefusesWithTheFieldsName) {
   }
 }
 
-TEST(AttentionCodec, WhatIsNotServedIsNeverIgnored) {
-  Request request = HeadsRequest();
-  *request.mutable_grad_output() = Floats({2, 4, 3, 7});
-  const auto operation = DecodeWith(DecodeAttention, request);
-  EXPECT_EQ(operation.status().code(), absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(ViolatedField(operation.status()), "grad_output");
-}
-
 TEST(AttentionCodec, RandomBytesNeverCrash) {
   std::mt19937 random(7);
   runtime::BufferPool pool;

@@ -216,12 +216,14 @@ absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, Wanted
   p.value = ContiguousHeads<const T>(value.data(), c.kv_heads, c.m, c.d_value);
 
   const int64_t rows = c.batch * c.heads * c.n;
-  ResultMemory<T> memory(rows * c.d_value, wanted == Wanted::kEverything ? rows : 0, c.m);
+  ResultMemory<T> memory(rows * c.d_value, wanted == Wanted::kOutputOnly ? 0 : rows, c.m);
   AttentionResult<T> result;
   result.output = ContiguousHeads(memory.output.data(), c.heads, c.n, c.d_value);
   if (wanted == Wanted::kEverything) {
     result.weights = memory.weights.data();
     result.scores = memory.scores.data();
+  }
+  if (wanted != Wanted::kOutputOnly) {
     result.lse = memory.lse.data();
     result.entropy = memory.entropy.data();
   }

@@ -168,7 +168,7 @@ template <typename T>
 AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vector<T>& bias,
                                         const ScoreParameters<T>& parameters);
 
-enum class Wanted { kOutputOnly, kEverything };
+enum class Wanted { kOutputOnly, kRows, kEverything };  // kRows: output, lse and entropy
 
 // The results of Attention in T.
 template <typename T>

@@ -77,6 +77,11 @@ double LargestAbsoluteProjection(const std::vector<double>& x, int64_t rows, int
 }
 
 template <typename T>
+std::vector<T> Convert(const std::vector<double>& from) {
+  return std::vector<T>(from.begin(), from.end());
+}
+
+template <typename T>
 const T* DataOrNull(const std::vector<T>& values, bool present) {
   return present ? values.data() : nullptr;
 }
@@ -165,28 +170,47 @@ Tolerance TokensTolerance(const TokensCase& unplaced, double epsilon) {
 }
 
 template <typename T>
-absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, Answer& answer) {
-  const auto convert = [](const std::vector<double>& from) { return std::vector<T>(from.begin(), from.end()); };
-  const std::vector<T> x = convert(c.x), context = convert(c.context), w_q = convert(c.w_q), w_k = convert(c.w_k),
-                       w_v = convert(c.w_v), w_o = convert(c.w_o), b_q = convert(c.b_q), b_k = convert(c.b_k),
-                       b_v = convert(c.b_v), b_o = convert(c.b_o), bias = convert(c.attention.bias.data);
-  const AttentionCase& a = c.attention;
+TokensInputs<T>::TokensInputs(const TokensCase& c)
+    : case_(c),
+      x_(Convert<T>(c.x)),
+      context_(Convert<T>(c.context)),
+      w_q_(Convert<T>(c.w_q)),
+      w_k_(Convert<T>(c.w_k)),
+      w_v_(Convert<T>(c.w_v)),
+      w_o_(Convert<T>(c.w_o)),
+      b_q_(Convert<T>(c.b_q)),
+      b_k_(Convert<T>(c.b_k)),
+      b_v_(Convert<T>(c.b_v)),
+      b_o_(Convert<T>(c.b_o)),
+      bias_(Convert<T>(c.attention.bias.data)),
+      parameters_(c.attention) {}
+
+template <typename T>
+TokensProblem<T> TokensInputs<T>::problem() const {
+  const AttentionCase& a = case_.attention;
   TokensProblem<T> p;
-  p.d_model = c.d_model;
-  p.d_context = c.d_context;
-  p.d_out = c.w_o.empty() ? a.heads * a.d_value : c.d_out;
-  p.x = x.data();
-  p.context = c.context.empty() ? p.x : context.data();
-  p.w_q = w_q.data();
-  p.w_k = w_k.data();
-  p.w_v = w_v.data();
-  p.w_o = DataOrNull(w_o, !c.w_o.empty());
-  p.b_q = DataOrNull(b_q, !c.b_q.empty());
-  p.b_k = DataOrNull(b_k, !c.b_k.empty());
-  p.b_v = DataOrNull(b_v, !c.b_v.empty());
-  p.b_o = DataOrNull(b_o, !c.b_o.empty());
-  const ScoreParameters<T> parameters(a);
-  p.attention = ProblemWithoutHeads<T>(a, bias, parameters);
+  p.d_model = case_.d_model;
+  p.d_context = case_.d_context;
+  p.d_out = case_.w_o.empty() ? a.heads * a.d_value : case_.d_out;
+  p.x = x_.data();
+  p.context = case_.context.empty() ? p.x : context_.data();
+  p.w_q = w_q_.data();
+  p.w_k = w_k_.data();
+  p.w_v = w_v_.data();
+  p.w_o = DataOrNull(w_o_, !case_.w_o.empty());
+  p.b_q = DataOrNull(b_q_, !case_.b_q.empty());
+  p.b_k = DataOrNull(b_k_, !case_.b_k.empty());
+  p.b_v = DataOrNull(b_v_, !case_.b_v.empty());
+  p.b_o = DataOrNull(b_o_, !case_.b_o.empty());
+  p.attention = ProblemWithoutHeads<T>(a, bias_, parameters_);
+  return p;
+}
+
+template <typename T>
+absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, Answer& answer) {
+  const TokensInputs<T> inputs(c);
+  const TokensProblem<T> p = inputs.problem();
+  const AttentionCase& a = c.attention;
   const int64_t rows = a.batch * a.heads * a.n;
   ResultMemory<T> memory(a.batch * a.n * p.d_out, rows, a.m);
   runtime::BufferPool pool;
@@ -214,6 +238,8 @@ void ExpectTokensAgreement(const TokensCase& c) {
   EXPECT_TRUE(AllNear(got.entropy, want.entropy, tolerance.entropy)) << c.attention.name << " entropy";
 }
 
+template class TokensInputs<float>;
+template class TokensInputs<double>;
 template absl::Status RunTokens<float>(const TokensCase&, runtime::Executor&, Answer&);
 template absl::Status RunTokens<double>(const TokensCase&, runtime::Executor&, Answer&);
 template void ExpectTokensAgreement<float>(const TokensCase&);

@@ -33,6 +33,19 @@ TokensCase RandomTokens(const Sizes& sizes, int64_t d_model, int64_t d_context, 
 
 Answer TokensOracle(const TokensCase& c);
 
+// A case's inputs in T, and the problem that views them. REQUIRES: the case outlives it.
+template <typename T>
+class TokensInputs {
+ public:
+  explicit TokensInputs(const TokensCase& c);
+  TokensProblem<T> problem() const;
+
+ private:
+  const TokensCase& case_;
+  const std::vector<T> x_, context_, w_q_, w_k_, w_v_, w_o_, b_q_, b_k_, b_v_, b_o_, bias_;
+  const ScoreParameters<T> parameters_;
+};
+
 template <typename T>
 absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, Answer& answer);
 

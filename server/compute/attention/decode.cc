@@ -1,0 +1,139 @@
+#include "server/compute/attention/decode.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "server/compute/attention/attention.h"
+#include "server/compute/attention/few_queries.h"
+#include "server/compute/attention/forward.h"
+
+namespace attend::compute {
+namespace {
+
+// Keys of a range: one tile of scores, whose keys and values stay in the second-level cache for the heads that share
+// them.
+template <typename T>
+constexpr int64_t kRangeKeys = TileShape<T>::kKeys;
+
+template <typename T>
+int64_t RangesOf(const AttentionProblem<T>& problem) {
+  return (problem.m + kRangeKeys<T> - 1) / kRangeKeys<T>;
+}
+
+// The partial results of every head and range, one after the other: [n, d_value], then lse and entropy, [n] each.
+template <typename T>
+class Partials {
+ public:
+  Partials(runtime::BufferPool& pool, const AttentionProblem<T>& problem)
+      : n_(problem.n),
+        d_value_(problem.d_value),
+        ranges_(RangesOf(problem)),
+        buffer_(pool.AllocateArray<T>(static_cast<size_t>(problem.batch * problem.heads * ranges_ * Elements()))) {}
+
+  HeadResult<T> At(int64_t head, int64_t range) const {
+    T* output = buffer_.template as<T>() + (head * ranges_ + range) * Elements();
+    T* lse = output + n_ * d_value_;
+    return {Matrix<T>(output, n_, d_value_), nullptr, nullptr, lse, lse + n_};
+  }
+  int64_t ranges() const { return ranges_; }
+
+ private:
+  int64_t Elements() const { return n_ * (d_value_ + 2); }
+
+  int64_t n_;
+  int64_t d_value_;
+  int64_t ranges_;
+  runtime::Buffer buffer_;
+};
+
+// log sum exp of all ranges' lse of one row.
+template <typename T>
+T MergedLse(const Partials<T>& partials, int64_t head, int64_t row) {
+  T largest = -std::numeric_limits<T>::infinity();
+  for (int64_t range = 0; range < partials.ranges(); ++range) {
+    largest = std::max(largest, partials.At(head, range).lse[row]);
+  }
+  if (largest == -std::numeric_limits<T>::infinity()) return largest;
+  T sum = 0;
+  for (int64_t range = 0; range < partials.ranges(); ++range) {
+    sum += std::exp(partials.At(head, range).lse[row] - largest);
+  }
+  return largest + std::log(sum);
+}
+
+// A row of the whole from its parts: outputs by their shares, and as lse - entropy is the mean score, so are those.
+template <typename T>
+void MergeRow(const Partials<T>& partials, int64_t head, int64_t row, const HeadResult<T>& result) {
+  const T lse = MergedLse(partials, head, row);
+  T* output = result.output.row(row);
+  std::fill_n(output, result.output.cols, T{0});
+  T entropy = 0;
+  for (int64_t range = 0; range < partials.ranges(); ++range) {
+    const HeadResult<T> part = partials.At(head, range);
+    if (part.lse[row] == -std::numeric_limits<T>::infinity()) continue;
+    const T share = std::exp(part.lse[row] - lse);
+    for (int64_t j = 0; j < result.output.cols; ++j) output[j] += share * part.output.row(row)[j];
+    entropy += share * (part.entropy[row] + (lse - part.lse[row]));
+  }
+  if (result.lse != nullptr) result.lse[row] = lse;
+  if (result.entropy != nullptr) result.entropy[row] = entropy;
+}
+
+}  // namespace
+
+template <typename T>
+bool IsDecoding(const AttentionProblem<T>& problem, const AttentionResult<T>& wanted) {
+  const bool empty = problem.batch == 0 || problem.heads == 0 || problem.n == 0;
+  return !empty && problem.n <= kFewQueries && problem.m > kRangeKeys<T> && wanted.weights == nullptr &&
+         wanted.scores == nullptr;
+}
+
+template <typename T>
+absl::Status DecodeAttention(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
+                             const AttentionResult<T>& result) {
+  const Partials<T> partials(pool, problem);
+  const TileScratch<T> scratch(pool, problem.n, problem.m, executor.max_workers());
+  const int64_t ranges = partials.ranges();
+  const int64_t heads = problem.batch * problem.heads;
+  const int64_t group = problem.heads / problem.kv_heads;
+  const int64_t tiles = heads / group * ranges;
+  absl::Status done =
+      executor.ForEachTile(tiles, AttentionFlops(problem) / static_cast<double>(tiles), [&](int64_t index, int worker) {
+        const int64_t range = index % ranges;
+        const int64_t first_key = range * kRangeKeys<T>;
+        const int64_t first_head = index / ranges * group;
+        for (int64_t head = first_head; head < first_head + group; ++head) {
+          const QueryBlock block{head / problem.heads,     head % problem.heads, 0, problem.n, first_key,
+                                 first_key + kRangeKeys<T>};
+          absl::Status part = SoftmaxBlock(problem, block, partials.At(head, range), scratch, worker);
+          if (!part.ok()) return part;
+        }
+        return absl::OkStatus();
+      });
+  if (!done.ok()) return done;
+  const double merge_flops = 2.0 * static_cast<double>(problem.n * ranges) * static_cast<double>(problem.d_value);
+  return executor.ForEachTile(heads, merge_flops, [&](int64_t head, int worker) {
+    const HeadResult<T> whole = ResultOfHead(problem, result, head / problem.heads, head % problem.heads);
+    for (int64_t row = 0; row < problem.n; ++row) MergeRow(partials, head, row, whole);
+    return absl::OkStatus();
+  });
+}
+
+template <typename T>
+double PartialResultBytes(const AttentionProblem<T>& problem) {
+  return static_cast<double>(problem.batch) * static_cast<double>(problem.heads) *
+         static_cast<double>(RangesOf(problem)) * static_cast<double>(problem.n) *
+         (static_cast<double>(problem.d_value) + 2) * static_cast<double>(sizeof(T));
+}
+
+template bool IsDecoding(const AttentionProblem<float>&, const AttentionResult<float>&);
+template bool IsDecoding(const AttentionProblem<double>&, const AttentionResult<double>&);
+template absl::Status DecodeAttention(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<float>&,
+                                      const AttentionResult<float>&);
+template absl::Status DecodeAttention(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<double>&,
+                                      const AttentionResult<double>&);
+template double PartialResultBytes(const AttentionProblem<float>&);
+template double PartialResultBytes(const AttentionProblem<double>&);
+
+}  // namespace attend::compute
