@@ -3,13 +3,11 @@
 #include <algorithm>
 
 #include "server/compute/attention/additive.h"
+#include "server/compute/attention/band_strips.h"
 #include "server/compute/attention/few_queries.h"
 
 namespace attend::compute {
 namespace {
-
-// Rows of a strip: few enough to leave little of a hidden corner in it, many enough for a product near its peak.
-constexpr int64_t kStripRows = 64;
 
 template <typename T>
 Matrix<const T> QueriesOf(const AttentionProblem<T>& problem, const TilePlace& tile) {
@@ -30,25 +28,6 @@ Matrix<const T> ValuesOf(const AttentionProblem<T>& problem, const TilePlace& ti
                          problem.value.row_stride);
 }
 
-template <typename T>
-Matrix<T> Part(const Matrix<T>& m, int64_t row, int64_t rows, int64_t col, int64_t cols) {
-  return Matrix<T>(m.row(row) + col, rows, cols, m.stride);
-}
-
-// Calls product(row, rows, begin, end) for strips of rows and the columns that some row of the strip sees.
-template <typename Product>
-absl::Status ForEachStrip(const TilePlace& tile, const KeyBand& band, const Product& product) {
-  if (IsWhole(band, tile)) return product(0, tile.queries, 0, tile.keys);
-  for (int64_t row = 0; row < tile.queries; row += kStripRows) {
-    const int64_t rows = std::min(kStripRows, tile.queries - row);
-    const int64_t begin = band.begin(row);
-    const int64_t end = band.end(row + rows - 1);
-    if (begin >= end) continue;
-    if (absl::Status done = product(row, rows, begin, end); !done.ok()) return done;
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 template <typename T>
@@ -65,10 +44,8 @@ absl::Status ComputeScores(const AttentionProblem<T>& problem, const TilePlace& 
     ScoresOfFew(scale, queries, keys, scores);
     return absl::OkStatus();
   }
-  return ForEachStrip(tile, band, [&](int64_t row, int64_t rows, int64_t begin, int64_t end) {
-    return Gemm(scale, Part(queries, row, rows, 0, queries.cols),
-                Transposed(Operand<T>(Part(keys, begin, end - begin, 0, keys.cols))), T{0},
-                Part(scores, row, rows, begin, end - begin));
+  return ForEachBandStrip(tile, band, [&](const BandStrip& strip) {
+    return Gemm(scale, strip.Queries(queries), Transposed(strip.Keys(keys)), T{0}, strip.Of(scores));
   });
 }
 
@@ -80,9 +57,9 @@ absl::Status AddValues(const AttentionProblem<T>& problem, const TilePlace& tile
     AddValuesToFew(Matrix<const T>(weights.data, weights.rows, weights.cols, weights.stride), values, output);
     return absl::OkStatus();
   }
-  return ForEachStrip(tile, band, [&](int64_t row, int64_t rows, int64_t begin, int64_t end) {
-    return Gemm(T{1}, Part(weights, row, rows, begin, end - begin), Part(values, begin, end - begin, 0, values.cols),
-                T{1}, Part(output, row, rows, 0, output.cols));
+  return ForEachBandStrip(tile, band, [&](const BandStrip& strip) {
+    const Matrix<T> rows(output.row(strip.row), strip.rows, output.cols, output.stride);
+    return Gemm(T{1}, strip.Of(weights), strip.Keys(values), T{1}, rows);
   });
 }
 
