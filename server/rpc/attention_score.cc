@@ -1,7 +1,6 @@
 #include "server/rpc/attention_score.h"
 
 #include <cmath>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/field_error.h"
@@ -11,14 +10,6 @@ namespace attend::rpc {
 namespace {
 
 constexpr double kDefaultBase = 10000;
-
-// Finite in the type that computes, too.
-absl::StatusOr<double> CheckedScale(absl::string_view field, double scale, compute::DType wire_dtype) {
-  const double limit =
-      wire_dtype == compute::DType::kFloat64 ? std::numeric_limits<double>::max() : std::numeric_limits<float>::max();
-  if (std::abs(scale) <= limit) return scale;
-  return InvalidField(field, absl::StrCat(scale), absl::StrCat("a number of magnitude at most ", limit));
-}
 
 absl::StatusOr<double> ReadScale(const v1::Score& score, const AttentionInputs& in) {
   if (score.has_bilinear()) {

@@ -66,11 +66,9 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     if (bytes > environment_.max_message_bytes) {
       return Refuse(TooLarge("the request", static_cast<double>(bytes), environment_.max_message_bytes));
     }
-    if (bytes > environment_.admission.budget_bytes()) {
-      return Refuse(TooLarge("the call", static_cast<double>(bytes), environment_.admission.budget_bytes()));
-    }
-    ticket_ = environment_.admission.Admit(
-        bytes, [this](absl::StatusOr<runtime::Reservation> reservation) { OnAdmitted(std::move(reservation)); });
+    ticket_ = environment_.admission.Admit(bytes, [this, bytes](absl::StatusOr<runtime::Reservation> reservation) {
+      OnAdmitted(bytes, std::move(reservation));
+    });
   }
 
   uint64_t BytesToReserve() const {
@@ -84,8 +82,10 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
         {environment_.assumed_message_bytes, environment_.max_message_bytes, environment_.admission.budget_bytes()});
   }
 
-  void OnAdmitted(absl::StatusOr<runtime::Reservation> reservation) {
-    if (!reservation.ok()) return Refuse(reservation.status());
+  void OnAdmitted(uint64_t bytes, absl::StatusOr<runtime::Reservation> reservation) {
+    if (!reservation.ok()) {  // more than the whole budget
+      return Refuse(TooLarge("the call", static_cast<double>(bytes), environment_.admission.budget_bytes()));
+    }
     reservation_ = *std::move(reservation);
     admitted_ = Clock::now();
     StartRead(&request_);

@@ -1,7 +1,6 @@
 #include "server/rpc/congruence_codec.h"
 
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -153,12 +152,10 @@ absl::Status ReadScale(const v1::Congruence& congruence, CongruenceInputs& in) {
     in.scale = 1 / std::sqrt(static_cast<double>(columns));
     return absl::OkStatus();
   }
-  const double limit =
-      in.wire_dtype == DType::kFloat64 ? std::numeric_limits<double>::max() : std::numeric_limits<float>::max();
-  in.scale = congruence.scale();
-  if (std::abs(in.scale) <= limit) return absl::OkStatus();
-  return InvalidField("congruence.scale", absl::StrCat(in.scale),
-                      absl::StrCat("a number of magnitude at most ", limit));
+  const absl::StatusOr<double> scale = CheckedScale("congruence.scale", congruence.scale(), in.wire_dtype);
+  if (!scale.ok()) return scale.status();
+  in.scale = *scale;
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "server/rpc/field_reader.h"
 
+#include <cmath>
+#include <limits>
+
 #include "absl/strings/str_cat.h"
 #include "server/rpc/field_error.h"
 
@@ -52,6 +55,13 @@ absl::Status CheckDimension(absl::string_view field, absl::string_view noun, int
                             absl::string_view why) {
   if (got == expected) return absl::OkStatus();
   return InvalidField(field, absl::StrCat(got, " ", noun), absl::StrCat(expected, " (", why, ")"));
+}
+
+absl::StatusOr<double> CheckedScale(absl::string_view field, double scale, DType wire_dtype) {
+  const double limit =
+      wire_dtype == DType::kFloat64 ? std::numeric_limits<double>::max() : std::numeric_limits<float>::max();
+  if (std::abs(scale) <= limit) return scale;
+  return InvalidField(field, absl::StrCat(scale), absl::StrCat("a number of magnitude at most ", limit));
 }
 
 absl::StatusOr<DType> ReadOutputDType(v1::DataType requested, absl::string_view field, DType absent) {

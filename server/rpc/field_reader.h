@@ -43,6 +43,10 @@ absl::Status CheckRank(const compute::Tensor& tensor, absl::string_view field, i
 absl::Status CheckDimension(absl::string_view field, absl::string_view noun, int64_t got, int64_t expected,
                             absl::string_view why);
 
+// `scale`, or INVALID_ARGUMENT where the type that computes for `wire_dtype` cannot hold it (NaN and infinity
+// included).
+absl::StatusOr<double> CheckedScale(absl::string_view field, double scale, compute::DType wire_dtype);
+
 // The floating dtype that results are asked for in; `absent` where the field is unset.
 absl::StatusOr<compute::DType> ReadOutputDType(v1::DataType requested, absl::string_view field, compute::DType absent);
 
