@@ -129,6 +129,7 @@ template <typename T>
 absl::Status RunBoth(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                      AttentionResult<T> result, const HeadsView<const T>& grad_output,
                      const AttentionGradients<T>& gradients) {
+  result.backward_follows = true;
   runtime::Buffer lse;
   if (result.lse == nullptr && NeedsLse(problem)) {
     lse = pool.AllocateArray<T>(static_cast<size_t>(problem.batch * problem.heads * problem.n));

@@ -49,7 +49,8 @@ struct AttentionGradients {
   ParameterGradients<T> parameters;
 };
 
-// REQUIRES: `forward` holds the results of Attention for this problem; the gradients overlap nothing.
+// REQUIRES: `forward` holds the results of Attention for this problem, which was told that a backward pass follows; the
+// gradients overlap nothing.
 absl::Status AttentionBackward(runtime::Executor& executor, runtime::BufferPool& pool,
                                const AttentionProblem<float>& problem, const AttentionForward<float>& forward,
                                const AttentionGradients<float>& gradients);

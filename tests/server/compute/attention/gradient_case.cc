@@ -105,6 +105,7 @@ absl::Status RunGradients(const AttentionCase& c, const std::vector<double>& gra
   AttentionResult<T> result;
   result.output = ContiguousHeads(output.data(), c.heads, c.n, c.d_value);
   result.lse = lse.data();
+  result.backward_follows = true;
   runtime::BufferPool pool;
   if (absl::Status done = Attention(executor, pool, p, result); !done.ok()) return done;
 
