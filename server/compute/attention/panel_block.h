@@ -1,4 +1,4 @@
-// Softmax attention of a block of queries in float32, by panels of queries (see panel_kernels-inl.h): the fastest way
+// Softmax attention of a block of queries in float32, by panels of queries (see panel_products-inl.h): the fastest way
 // where scores are dot products and nothing but a band hides keys. Thread-safe for distinct blocks and workers.
 #ifndef ATTEND_SERVER_COMPUTE_ATTENTION_PANEL_BLOCK_H_
 #define ATTEND_SERVER_COMPUTE_ATTENTION_PANEL_BLOCK_H_
