@@ -58,7 +58,7 @@ class HeadBackward {
   Matrix<T> Square(const runtime::Buffer& buffer) const { return Matrix<T>(buffer.as<T>(), problem_.n, problem_.n); }
   static Matrix<const T> AsConst(const Matrix<T>& a) { return Matrix<const T>(a.data, a.rows, a.cols, a.stride); }
 
-  // slopes_ [i, j]: from those of the generator's entries to those of the scores.
+  // slopes_ [i, j]: from those of the rates to those of the scores.
   void ThroughRates() const;
   absl::Status ToInputs(int64_t batch, int64_t head) const;
 
@@ -94,7 +94,6 @@ absl::Status HeadBackward<T>::Run(int64_t batch, int64_t head) {
   return ToInputs(batch, head);
 }
 
-// G = R - diag(R 1): each rate counts off the diagonal, and against it.
 template <typename T>
 void HeadBackward<T>::ThroughRates() const {
   for (int64_t i = 0; i < problem_.n; ++i) {
@@ -102,7 +101,7 @@ void HeadBackward<T>::ThroughRates() const {
     const T* adjoint = adjoint_.row(i);
     T* slopes = slopes_.row(i);
     for (int64_t j = 0; j < problem_.n; ++j) {
-      slopes[j] = rates[j] == 0 ? 0 : (adjoint[j] - adjoint[i]) * RateSlope(generator_.rate, rates[j]);
+      slopes[j] = rates[j] == 0 ? 0 : adjoint[j] * RateSlope(generator_.rate, rates[j]);
     }
     slopes[i] = 0;
   }
