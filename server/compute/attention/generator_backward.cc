@@ -1,5 +1,6 @@
 #include "server/compute/attention/generator_backward.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "server/compute/attention/bias_gradient.h"
@@ -136,17 +137,20 @@ absl::Status GeneratorBackward(runtime::Executor& executor, runtime::BufferPool&
     }
     return absl::OkStatus();
   };
-  for (const KvHeadRange& range : gradients.bias.HeadRanges()) {
+  // Heads that add to the same pairs follow one another.
+  const int64_t kv_heads = problem.batch * problem.kv_heads;
+  const int64_t at_once = gradients.bias.HeadsSharePairs() ? 1 : std::max<int64_t>(kv_heads, 1);
+  for (int64_t first = 0; first < kv_heads; first += at_once) {
     if (problem.n <= kLargestWholeHead) {
-      const double tile_flops = AttentionBackwardFlops(problem) / static_cast<double>(problem.batch * problem.kv_heads);
-      absl::Status done = executor.ForEachTile(range.count, tile_flops, [&](int64_t index, int) {
+      const double tile_flops = AttentionBackwardFlops(problem) / static_cast<double>(kv_heads);
+      absl::Status done = executor.ForEachTile(at_once, tile_flops, [&](int64_t index, int) {
         runtime::InlineExecutor here(executor.cancellation());
-        return run_kv_head(here, range.first + index);
+        return run_kv_head(here, first + index);
       });
       if (!done.ok()) return done;
       continue;
     }
-    for (int64_t index = range.first; index < range.first + range.count; ++index) {
+    for (int64_t index = first; index < first + at_once; ++index) {
       if (absl::Status done = run_kv_head(executor, index); !done.ok()) return done;
     }
   }

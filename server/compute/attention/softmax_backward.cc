@@ -175,18 +175,15 @@ absl::Status SoftmaxBackward(runtime::Executor& executor, runtime::BufferPool& p
   const BackwardCall<T> call{problem, forward, gradients, scratch, executor.cancellation()};
   const int64_t group = problem.kv_heads == 0 ? 0 : problem.heads / problem.kv_heads;
   const double pair_flops = static_cast<double>(group * (6 * problem.d + 4 * problem.d_value));
-  for (const KvHeadRange& range : gradients.bias.HeadRanges()) {
-    absl::Status done = ForEachPairBlock(
-        executor, range, problem.kv_heads, problem.n, problem.m, pair_flops, [&](const PairBlock& block, int worker) {
-          for (int64_t head = block.kv_head * group; head < (block.kv_head + 1) * group; ++head) {
-            absl::Status ran = HeadBlock<T>(call, block, head, worker).Run();
-            if (!ran.ok()) return ran;
-          }
-          return absl::OkStatus();
-        });
-    if (!done.ok()) return done;
-  }
-  return absl::OkStatus();
+  const KvHeadRange all{0, problem.batch * problem.kv_heads, gradients.bias.HeadsSharePairs()};
+  return ForEachPairBlock(executor, all, problem.kv_heads, problem.n, problem.m, pair_flops,
+                          [&](const PairBlock& block, int worker) {
+                            for (int64_t head = block.kv_head * group; head < (block.kv_head + 1) * group; ++head) {
+                              absl::Status ran = HeadBlock<T>(call, block, head, worker).Run();
+                              if (!ran.ok()) return ran;
+                            }
+                            return absl::OkStatus();
+                          });
 }
 
 template <typename T>
