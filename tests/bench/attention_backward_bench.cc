@@ -30,24 +30,29 @@ void BenchOverForward(const std::string& name, BackwardSetup& setup, Figures& fi
   figures.Add(absl::StrCat("attention.backward.", name, ".over_forward"), medians[1] / medians[0], "ratio");
 }
 
+void BenchBoth(const std::string& name, BackwardSetup& setup, Figures& figures) {
+  BenchTwoThreads(name, setup, figures);
+  BenchOverForward(name, setup, figures);
+}
+
 }  // namespace
 
+// Beside attention.backward.1x8x1024x64.over_forward, which the part attention has.
 void BenchAttentionBackward(Figures& figures) {
-  for (const AttentionShape& shape :
-       {AttentionShape{.n = 1024, .m = 1024}, AttentionShape{.heads = 1, .n = 4096, .m = 4096},
-        AttentionShape{.heads = 2, .n = 2048, .m = 2048}}) {
-    BackwardSetup plain(shape);
-    BenchTwoThreads(shape.Name(), plain, figures);
-    BenchOverForward(shape.Name(), plain, figures);
+  const AttentionShape usual{.n = 1024, .m = 1024};
+  const AttentionShape one_head{.heads = 1, .n = 4096, .m = 4096};
+  BackwardSetup plain(usual);
+  BenchTwoThreads(usual.Name(), plain, figures);
+  BackwardSetup causal(usual);
+  causal.problem().mask.causal = true;
+  BenchBoth(usual.Name() + ".causal", causal, figures);
+  BackwardSetup alone(one_head);
+  BenchBoth(one_head.Name(), alone, figures);
+  for (const AttentionShape& shape : {usual, one_head}) {
     BackwardSetup shared(shape);
     shared.ShareABias();
-    BenchTwoThreads(shape.Name() + ".shared_bias", shared, figures);
-    BenchOverForward(shape.Name() + ".shared_bias", shared, figures);
+    BenchBoth(shape.Name() + ".shared_bias", shared, figures);
   }
-  BackwardSetup causal({.n = 1024, .m = 1024});
-  causal.problem().mask.causal = true;
-  BenchTwoThreads("1x8x1024x64.causal", causal, figures);
-  BenchOverForward("1x8x1024x64.causal", causal, figures);
 }
 
 }  // namespace attend::bench

@@ -1,13 +1,11 @@
 #include "tests/bench/attention_bench.h"
 
-#include <cstdlib>
 #include <fstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "server/compute/attention/attention.h"
-#include "server/compute/attention/backward.h"
 #include "tests/bench/attention_setup.h"
+#include "tests/bench/backward_setup.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/timing.h"
 
@@ -67,27 +65,12 @@ void BenchDecode(Figures& figures) {
 
 // The gradients of query, key and value over the forward pass.
 void BenchBackward(const AttentionShape& shape, Figures& figures) {
-  AttentionSetup setup(shape);
-  const compute::AttentionProblem<float>& problem = setup.problem();
-  const size_t elements = static_cast<size_t>(shape.heads * shape.n * shape.d);
-  const std::vector<float> grad_output = RandomValues(elements, 4);
-  std::vector<float> lse(static_cast<size_t>(shape.heads * shape.n)), query(elements), key(elements), value(elements);
-  setup.result().lse = lse.data();
-  const auto heads = [&](auto* data) { return compute::ContiguousHeads(data, shape.heads, shape.n, shape.d); };
-  const compute::HeadsView<float>& output = setup.result().output;
-  const compute::AttentionForward<float> forward{heads(static_cast<const float*>(output.data)), lse.data(),
-                                                 heads(grad_output.data())};
-  const compute::AttentionGradients<float> gradients{heads(query.data()), heads(key.data()), heads(value.data()), {}};
-  runtime::BufferPool buffers;
+  BackwardSetup setup(shape);
   runtime::ComputePool one(1);
-  const auto run_forward = [&] { setup.Run(one); };
-  const auto run_backward = [&] {
-    RunAsCall(one, [&](runtime::Executor& executor) {
-      if (!compute::AttentionBackward(executor, buffers, problem, forward, gradients).ok()) std::abort();
-    });
-  };
-  run_forward();
-  const auto medians = MedianSecondsInTurns(RepetitionsFor(kSecondsEach, run_backward), {run_forward, run_backward});
+  setup.RunForward(one);
+  const int repetitions = RepetitionsFor(kSecondsEach, [&] { setup.RunBackward(one); });
+  const auto medians =
+      MedianSecondsInTurns(repetitions, {[&] { setup.RunForward(one); }, [&] { setup.RunBackward(one); }});
   figures.Add(absl::StrCat("attention.backward.", shape.Name(), ".over_forward"), medians[1] / medians[0], "ratio");
 }
 
