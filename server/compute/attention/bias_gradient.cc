@@ -22,10 +22,8 @@ template <typename T>
 BiasGradient<T>::BiasGradient(runtime::BufferPool& pool, const AttentionProblem<T>& problem, T* gradient)
     : problem_(problem), gradient_(gradient), view_(problem.mask.bias) {
   if (gradient == nullptr) return;
-  const int64_t elements = BiasElements(problem);
-  std::fill_n(gradient, elements, T{0});
   row_ = RowOfSums(problem);
-  if (elements > 0) sums_ = gradient;
+  if (BiasElements(problem) > 0) sums_ = gradient;
   if (row_ == 0) return;
   const int64_t sums = problem.batch * problem.heads * row_;
   rows_ = pool.AllocateArray<T>(static_cast<size_t>(sums));

@@ -14,7 +14,7 @@ namespace attend::compute {
 template <typename T>
 class BiasGradient {
  public:
-  // `gradient` [BiasElements(problem)] is set to zero; null: not wanted.
+  // `gradient` [BiasElements(problem)] is added to, and starts as zero; null: not wanted.
   BiasGradient(runtime::BufferPool& pool, const AttentionProblem<T>& problem, T* gradient);
 
   // Adds the slopes of one tile, summed over what the bias stretches. Tiles that share neither a query nor a key may be
