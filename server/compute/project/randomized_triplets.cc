@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "server/compute/parallel_gemm.h"
@@ -11,7 +12,7 @@ namespace attend::compute {
 namespace {
 
 constexpr int64_t kOversampling = 10;
-constexpr int kMostSweeps = 16;
+constexpr int kMostSweeps = 12;
 constexpr double kLargestExcess = 1e-4;  // of the distance over the best
 // Where what the sketch misses is this small beside the last value kept, each sweep shrinks the error by its fourth
 // power: two of them leave nothing.
@@ -175,11 +176,30 @@ class Sketch {
   double missed_ = -1;
 };
 
-// What the kept squares may still grow by, from their last two growths, as if they fell in a geometric series.
-double RemainingGrowth(double last, double before) {
-  constexpr double kSlowest = 0.95;
-  const double ratio = before > 0 ? std::clamp(last / before, 0.0, kSlowest) : kSlowest;
-  return std::max(0.0, last) * ratio / (1 - ratio);
+// How much the squares of `values` exceed those of `before`, value by value: sums would hide what the small ones gain.
+// Differences within the rounding of the decomposition are none.
+double Growth(const double* values, const std::vector<double>& before) {
+  constexpr double kRounding = 8 * std::numeric_limits<double>::epsilon();
+  double growth = 0;
+  for (size_t i = 0; i < before.size(); ++i) {
+    const double difference = values[i] - before[i];
+    if (difference > kRounding * values[0]) growth += difference * (values[i] + before[i]);
+  }
+  return growth;
+}
+
+// The share that each growth of the squares has of the one before. Never below a half: a sudden drop says that the
+// values which stand apart have converged, not that the others have.
+double Ratio(double last, double before) {
+  constexpr double kFastest = 0.5, kSlowest = 0.95;
+  return before > 0 ? std::clamp(last / before, kFastest, kSlowest) : kSlowest;
+}
+
+// What the squares may still grow by: as if their growths fell in a geometric series, and four times that, since they
+// may fall more slowly.
+double RemainingGrowth(double last, double ratio) {
+  constexpr double kSafety = 4;
+  return kSafety * last * ratio / (1 - ratio);
 }
 
 }  // namespace
@@ -188,12 +208,13 @@ absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& ex
                                                            const double* a, int64_t n, int64_t m, int64_t rank,
                                                            double epsilon) {
   Sketch sketch(executor, pool, a, n, m, rank);
-  double kept = 0, growth = 0;
+  std::vector<double> before(static_cast<size_t>(rank));
+  double growth = 0;
   for (int sweep = 1; sweep <= kMostSweeps; ++sweep) {
     if (auto done = sketch.Sweep(); !done.ok()) return done;
-    const double kept_before = kept, growth_before = growth;
-    kept = sketch.SquaresOfValues(0, rank);
-    growth = kept - kept_before;
+    const double growth_before = growth;
+    growth = Growth(sketch.values(), before);
+    before.assign(sketch.values(), sketch.values() + rank);
     if (sweep < 2) continue;
     if (auto done = sketch.MeasureMissed(); !done.ok()) return done;
     const double rounding = static_cast<double>(std::max(n, m)) * epsilon * std::sqrt(sketch.total_square());
@@ -201,15 +222,17 @@ absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& ex
     if (all_known || sketch.missed() <= kNegligible * sketch.values()[rank - 1]) return sketch.Take(1, all_known);
     if (sweep < 3) continue;
     const double square = sketch.missed() * sketch.missed() + sketch.SquaresOfValues(rank, sketch.size());
-    const double excess = RemainingGrowth(growth, growth_before) / square;
+    const double ratio = Ratio(growth, growth_before);
+    const double excess = RemainingGrowth(growth, ratio) / square;
     if (excess <= 2 * kLargestExcess) return sketch.Take(1 / std::sqrt(1 - excess), all_known);
+    if (excess * std::pow(ratio, kMostSweeps - sweep) > 2 * kLargestExcess) return std::nullopt;  // too slow
   }
   return std::nullopt;
 }
 
 bool WorthRandomizing(int64_t n, int64_t m, int64_t rank) {
   const int64_t side = std::min(n, m);
-  return side >= 512 && 32 * rank <= side;
+  return side >= 1024 && 32 * rank <= side;
 }
 
 double RandomizedWorkspaceBytes(int64_t n, int64_t m, int64_t rank) {

@@ -55,7 +55,7 @@ absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& ex
                                                            const double* a, int64_t n, int64_t m, int64_t rank,
                                                            double epsilon);
 
-// Whether the sketch is worth trying: at least 512 rows and columns, and 32 of them per triplet.
+// Whether the sketch is worth trying: at least 1024 rows and columns, and 32 of them per triplet.
 bool WorthRandomizing(int64_t n, int64_t m, int64_t rank);
 
 double RandomizedWorkspaceBytes(int64_t n, int64_t m, int64_t rank);
