@@ -87,7 +87,17 @@ TEST(ProjectCodec, CongruenceReportsTheRankOfItsMatrix) {
   Request large;
   *large.mutable_congruence()->mutable_e() = Floats({1, 300}, 1);
   *large.mutable_congruence()->mutable_a() = Floats({300, 300}, 2);
-  EXPECT_EQ(Ask(large)->reports_size(), 0);
+  EXPECT_EQ(Ask(large)->reports_size(), 0);  // a report would cost more than the projection
+  *large.mutable_congruence()->mutable_e() = Floats({300, 300}, 1);
+  const auto by_qr = Ask(large);
+  ASSERT_EQ(by_qr->reports_size(), 1);
+  EXPECT_TRUE(by_qr->reports(0).rank_by_qr());
+  EXPECT_EQ(by_qr->reports(0).numerical_rank(), 19u);  // SomeValues repeat after 19 entries
+  *large.mutable_congruence()->mutable_e() = Floats({1200, 300}, 1);
+  const auto by_values = Ask(large);
+  ASSERT_EQ(by_values->reports_size(), 1);
+  EXPECT_FALSE(by_values->reports(0).rank_by_qr());
+  EXPECT_EQ(by_values->reports(0).numerical_rank(), 19u);
 }
 
 TEST(ProjectCodec, CongruenceDefaultScales) {
