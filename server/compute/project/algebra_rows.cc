@@ -41,7 +41,7 @@ void SymmetricPart(const RowStrip<T>& strip, T sign) {
 
 template <typename T>
 double RowSum(const T* row, int64_t n) {
-  const double scale = SafeScale<T>(LargestMagnitude(row, n));
+  const double scale = SafeScaleOf(row, n);
   CompensatedSum sum;
   sum.Add(row, n, scale);
   const DoubleDouble total = sum.Total();

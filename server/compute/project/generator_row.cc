@@ -69,7 +69,7 @@ bool IsGeneratorRow(const T* row, int64_t n, int64_t diagonal) {
 
 template <typename T>
 T BalancingDiagonal(const T* row, int64_t n, int64_t diagonal) {
-  const double scale = SafeScale<T>(LargestMagnitude(row, n));
+  const double scale = SafeScaleOf(row, n);
   CompensatedSum sum;
   sum.Add(row, diagonal, scale);
   sum.Add(row + diagonal + 1, n - diagonal - 1, scale);
@@ -83,7 +83,7 @@ void NearestGeneratorRow(const T* row, int64_t n, int64_t diagonal, double* scra
     std::copy_n(row, n, out);
     return;
   }
-  const double scale = SafeScale<T>(LargestMagnitude(row, n));
+  const double scale = SafeScaleOf(row, n);
   for (int64_t j = 0; j < n; ++j) scratch[j] = static_cast<double>(row[j]) * scale;
   const double own = scratch[diagonal];
   scratch[diagonal] = scratch[n - 1];

@@ -41,6 +41,13 @@ double SafeScale(double largest) {
   return std::ldexp(1.0, std::clamp(-std::ilogb(largest), -1022, 1022));
 }
 
+// The same from the values themselves, which it need not look at where T is float.
+template <typename T>
+double SafeScaleOf(const T* values, int64_t count) {
+  if constexpr (std::numeric_limits<T>::max_exponent < std::numeric_limits<double>::max_exponent) return 1;
+  return SafeScale<T>(LargestMagnitude(values, count));
+}
+
 }  // namespace attend::compute
 
 #endif  // ATTEND_SERVER_COMPUTE_PROJECT_MAGNITUDE_H_
