@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, std::function<void(Figures&)>> parts = {
       {"attention", attend::bench::BenchAttention},
       {"attention_memory", attend::bench::BenchAttentionMemory},
+      {"low_rank", attend::bench::BenchLowRank},
       {"project", attend::bench::BenchProject},
   };
   if (argc < 2) {

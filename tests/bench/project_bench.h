@@ -6,9 +6,9 @@
 
 namespace attend::bench {
 
-// Linear projections against the machine's peak, algebra against a copy, low rank by its milliseconds. The same
-// decompositions by NumPy and SciPy: low_rank_peers.py beside this.
-void BenchProject(Figures& figures);
+void BenchProject(Figures& figures);  // linear projections against the machine's peak, algebra against a copy
+// Milliseconds. The same matrices through NumPy and SciPy, in turns with this: low_rank_peers.py beside it.
+void BenchLowRank(Figures& figures);
 
 }  // namespace attend::bench
 
