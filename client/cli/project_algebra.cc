@@ -9,10 +9,16 @@
 namespace attend::cli {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kFooter[] =
+    "Targets, the nearest in the Frobenius norm unless noted:\n"
+    "  generator              off-diagonal entries at least 0, rows sum to 0\n"
+    "  zero_row_sum           rows sum to 0\n"
+    "  zero_row_sum_diagonal  rows sum to 0 by changing the diagonal alone; not the nearest\n"
+    "  skew_symmetric, symmetric, traceless\n"
+    "\n"
     "Examples:\n"
-    "  attend project algebra --m scores.npy --target generator --output g.npy\n"
-    "  attend project algebra --m m.npy --target skew_symmetric --output - > skew.npy\n";
+    "  attend project algebra --m scores.npy --onto generator --output g.npy\n"
+    "  attend project algebra --m m.npy --onto skew_symmetric --output - > skew.npy\n";
 
 class ProjectAlgebra : public ProjectKind {
  public:
@@ -20,10 +26,7 @@ class ProjectAlgebra : public ProjectKind {
     CLI::App* app = project.add_subcommand("algebra", "The nearest generator, skew-symmetric, ... matrix");
     inputs_.Declare(*app, "Input");
     app->get_option("--m")->required();
-    // One line of choices would not fit beside the flag.
-    app->add_option("--target", target_,
-                    "generator: off-diagonal at least 0, rows sum to 0; zero_row_sum; zero_row_sum_diagonal (not the "
-                    "nearest: changes the diagonal alone); skew_symmetric; symmetric; traceless")
+    app->add_option("--onto", target_, "What to project onto, see below")
         ->type_name("TARGET")
         ->check(CLI::IsMember(
                     {"generator", "zero_row_sum", "zero_row_sum_diagonal", "skew_symmetric", "symmetric", "traceless"})
@@ -32,7 +35,7 @@ class ProjectAlgebra : public ProjectKind {
         ->group("Input");
     input_type_.Declare(*app, "Input");
     app->add_option("--output", output_, "[..., n, n]")->type_name("FILE")->group("Results");
-    app->footer(kExamples);
+    app->footer(kFooter);
     return app;
   }
 

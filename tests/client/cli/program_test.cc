@@ -183,7 +183,7 @@ TEST_F(ProgramTest, ProjectAlgebra) {
   const std::string m = folder_.Write("m.npy", Npy({2, 2}, {1, 2, 4, 9}));
   const std::string o = folder_.File("g.npy");
   const Outcome outcome =
-      Attend({"project", "algebra", "--m", m, "--target", "generator", "--output", o, "--local", "--quiet"});
+      Attend({"project", "algebra", "--m", m, "--onto", "generator", "--output", o, "--local", "--quiet"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(Floats(ScratchFolder::Read(o)), ::testing::ElementsAre(-0.5, 0.5, 0, 0));
   EXPECT_THAT(outcome.out, HasSubstr("distance 10.0747, |row sum| at most 0.0e+00"));  // sqrt(101.5)
