@@ -7,6 +7,7 @@
 
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/project_bench.h"
 
 int main(int argc, char** argv) {
   using attend::bench::Figures;
@@ -18,6 +19,8 @@ int main(int argc, char** argv) {
       {"attention_memory", attend::bench::BenchAttentionMemory},
       {"attention_tokens", attend::bench::BenchAttentionTokens},
       {"attention_window", attend::bench::BenchAttentionWindow},
+      {"low_rank", attend::bench::BenchLowRank},
+      {"project", attend::bench::BenchProject},
   };
   if (argc < 2) {
     std::fprintf(stderr, "usage: attend-bench REPORT.json [PART...]\n");

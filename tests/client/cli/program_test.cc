@@ -211,6 +211,34 @@ TEST_F(ProgramTest, ProjectCongruence) {
   EXPECT_EQ(nlohmann::json::parse(outcome.out)["tensors"][0]["file"], o);
 }
 
+TEST_F(ProgramTest, ProjectAlgebra) {
+  const std::string m = folder_.Write("m.npy", Npy({2, 2}, {1, 2, 4, 9}));
+  const std::string o = folder_.File("g.npy");
+  const Outcome outcome =
+      Attend({"project", "algebra", "--m", m, "--onto", "generator", "--output", o, "--local", "--quiet"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(Floats(ScratchFolder::Read(o)), ::testing::ElementsAre(-0.5, 0.5, 0, 0));
+  EXPECT_THAT(outcome.out, HasSubstr("distance 10.0747, |row sum| at most 0.0e+00"));  // sqrt(101.5)
+}
+
+TEST_F(ProgramTest, ProjectLowRank) {
+  const std::string a = folder_.Write("a.npy", Npy({2, 3}, {0, 4, 0, 3, 0, 0}));
+  const std::string u = folder_.File("u.npy"), s = folder_.File("s.npy"), vt = folder_.File("vt.npy");
+  const Outcome outcome = Attend({"project", "low-rank", "--a", a, "--rank", "1", "--u", u, "--singular-values", s,
+                                  "--vt", vt, "--local", "--quiet"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(Floats(ScratchFolder::Read(u)), ::testing::ElementsAre(1, 0));
+  EXPECT_THAT(Floats(ScratchFolder::Read(s)), ::testing::ElementsAre(4));
+  EXPECT_THAT(Floats(ScratchFolder::Read(vt)), ::testing::ElementsAre(0, 1, 0));
+  EXPECT_THAT(outcome.out, HasSubstr("distance 3, energy kept 0.64, numerical rank 2"));
+  const Outcome energy = Attend({"project", "low-rank", "--a", a, "--energy", "0.9", "--local", "--json"});
+  ASSERT_EQ(energy.code, 0) << energy.err;
+  EXPECT_EQ(nlohmann::json::parse(energy.out)["tensors"][1]["shape"], std::vector<int>{2});
+  const Outcome refused = Attend({"project", "low-rank", "--a", a, "--rank", "3", "--local", "--json"});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_EQ(nlohmann::json::parse(refused.out)["error"]["fields"][0]["field"], "low_rank.rank");
+}
+
 TEST_F(ProgramTest, RefusalsShowFieldGotAndExpected) {
   const std::string q = folder_.Write("q.npy", Npy({2, 3}, {1, 2, 3, 4, 5, 6}));
   const std::string k = folder_.Write("k.npy", Npy({3, 2}, {1, 2, 3, 4, 5, 6}));
