@@ -165,19 +165,18 @@ std::vector<int64_t> PanelTargets() {
   return targets;
 }
 
-// A query's weights, and each column of its output, are summed one key after the other within a tile: with K keys a
-// running sum of positive terms is rounded K times, each time by at most epsilon / 2 of the sum. In the worst case that
-// is K epsilon / 2 of the whole; roundings that are as often up as down leave lambda sqrt(K) epsilon / 2, and lambda =
-// 4 fails once in thousands of millions of sums (Higham and Mary 2019). Tiles add one rounding each, as does their
-// rescaling. The exponential adds less than 2 epsilon: its polynomial and its product one each, its argument, |x| of
-// which is rounded, |x| exp(-|x|) <= 1/e of one. An output is the quotient of two such sums, and an entropy has the
-// logarithm of one and the quotient of two.
+// A query's weights, and each column of its output, are summed one key after the other within a tile: a running sum of
+// K positive terms is rounded K times, each time by at most epsilon / 2 of itself. At worst that is K epsilon / 2 of
+// the whole. Independent and uniform roundings of a sum that grows evenly leave a standard deviation of sqrt(K) epsilon
+// / 6, since their mean square is a third of the largest, as is that of the partial sums: sqrt(K) epsilon is six of
+// them. Each tile adds a rounding of its own and one of its rescaling. The exponential's few roundings are in
+// ToleranceFor; that of its argument x, of |x| exp(-|x|) <= 1/e, is too. An output is the quotient of two such sums, an
+// entropy has the logarithm of one and the quotient of two.
 Tolerance PanelTolerance(const AttentionCase& c) {
   constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
-  constexpr double kLambda = 4;
   const auto keys = static_cast<double>(std::min(c.m, kPanelTileKeys));
   const auto tiles = static_cast<double>(c.m / kPanelTileKeys + 1);
-  const double sum = (kLambda * std::sqrt(keys) + 2 * tiles) * kEpsilon / 2;
+  const double sum = (std::sqrt(keys) + tiles) * kEpsilon;
   double value = 0;
   for (const double v : c.value) value = std::max(value, std::fabs(v));
   Tolerance tolerance = ToleranceFor(c, kEpsilon);

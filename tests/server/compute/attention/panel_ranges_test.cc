@@ -109,5 +109,23 @@ TEST_P(PanelRangesTest, SeveralQueriesDecodeUnderEveryMask) {
   }
 }
 
+// The power of two that takes a scale of 1.5 below 1 takes one score of one range past the largest number: 2 * 2e38. A
+// key so long has all of a query's weight or none, so that the outputs are as exact as ordinary ones.
+TEST_P(PanelRangesTest, ARangeThatPanelsCannotHoldIsLeftToTheTiles) {
+  const runtime::Cancellation cancellation;
+  runtime::InlineExecutor executor(cancellation);
+  AttentionCase c = RandomCase({1, 1, 1, 7, 1300, 1, 3}, 73);
+  c.scale = 1.5;
+  const Tolerance tolerance = PanelTolerance(c);
+  c.query[3] = 1e19;
+  c.key[600] = 2e19;
+  Answer got;
+  const absl::Status done = RunCase<float>(c, executor, Wanted::kRows, got);
+  ASSERT_TRUE(done.ok()) << done;
+  EXPECT_TRUE(AllNear(got.output, Oracle(c).output, 2 * tolerance.output));
+  c.scale = 3;
+  EXPECT_EQ(RunCase<float>(c, executor, Wanted::kRows, got).code(), absl::StatusCode::kOutOfRange);
+}
+
 }  // namespace
 }  // namespace attend::compute
