@@ -89,24 +89,25 @@ class BlockRunner {
  public:
   BlockRunner(runtime::BufferPool& pool, const AttentionProblem<T>& problem, const AttentionResult<T>& wanted,
               int workers)
-      : pool_(pool), problem_(problem), tiles_(pool, problem.n, problem.m, workers) {
+      : pool_(pool), problem_(problem) {
     if constexpr (std::is_same_v<T, float>) {
       if (problem.n > kFewQueries && SuitsPanels(problem, wanted)) panels_.emplace(pool, problem, workers);
     }
+    if (!panels_) tiles_.emplace(pool, problem.n, problem.m, workers);
   }
 
   absl::Status Run(const QueryBlock& block, const HeadResult<T>& result, int worker) const {
     if constexpr (std::is_same_v<T, float>) {
       if (panels_) return PanelOrSoftmaxBlock(pool_, problem_, block, result, *panels_, worker);
     }
-    return SoftmaxBlock(problem_, block, result, tiles_, worker);
+    return SoftmaxBlock(problem_, block, result, *tiles_, worker);
   }
 
  private:
   runtime::BufferPool& pool_;
   const AttentionProblem<T>& problem_;
-  const TileScratch<T> tiles_;
   std::optional<PanelScratch> panels_;
+  std::optional<TileScratch<T>> tiles_;  // where there are no panels
 };
 
 }  // namespace

@@ -64,11 +64,18 @@ HWY_INLINE void DotProducts(const float* HWY_RESTRICT queries, Rows keys, int64_
   }
 }
 
-// Columns [0, count) of a vector; all of them where count >= kLanes.
+// The first `count` of a vector's columns, no more read than there are.
 HWY_INLINE FloatVector LoadColumns(const float* from, int64_t count) {
   const Floats f;
   if (count >= kLanes) return hn::LoadU(f, from);
+#if HWY_TARGET > HWY_AVX2
+  // Without masks in hardware Highway's MaskedLoad reads whole aligned vectors.
+  HWY_ALIGN float columns[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) columns[i] = from[i];
+  return hn::Load(f, columns);
+#else
   return hn::MaskedLoad(hn::FirstN(f, static_cast<size_t>(count)), f, from);
+#endif
 }
 
 // sums [kRows, kVecs vectors] += weights^T values, where weights [count, rows] lie `weight_stride` apart.

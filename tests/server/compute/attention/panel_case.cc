@@ -159,11 +159,7 @@ AttentionCase Named(AttentionCase c, const std::string& name) {
   return c;
 }
 
-std::vector<int64_t> PanelTargets() {
-  std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
-  std::erase_if(targets, [](int64_t target) { return target > HWY_AVX2; });
-  return targets;
-}
+std::vector<int64_t> PanelTargets() { return hwy::SupportedAndGeneratedTargets(); }
 
 // A query's weights, and each column of its output, are summed one key after the other within a tile: a running sum of
 // K positive terms is rounded K times, each time by at most epsilon / 2 of itself. At worst that is K epsilon / 2 of

@@ -77,8 +77,8 @@ class PanelCase {
 
 AttentionCase Named(AttentionCase c, const std::string& name);
 
-// Suites of panels run once with each of PanelTargets: the instruction sets that the kernels were compiled for, that
-// this CPU has and that have masked loads.
+// Suites of panels run once with each of PanelTargets: the instruction sets that the kernels were compiled for and that
+// this CPU has.
 class PanelTest : public hwy::TestWithParamTarget {};
 std::vector<int64_t> PanelTargets();
 
