@@ -9,8 +9,8 @@
 
 namespace attend::compute {
 
-// Up to this many rows these products are faster than Gemm's (measured: AVX2, keys of 64 and 128 columns).
-inline constexpr int64_t kFewQueries = 4;
+// Up to this many rows these products are faster than Gemm's (measured: keys of 64 and 128 columns).
+inline constexpr int64_t kFewQueries = 8;
 
 // scores [rows, keys] = scale * queries [rows, d] keys [keys, d]^T
 void ScoresOfFew(float scale, const Matrix<const float>& queries, const Matrix<const float>& keys,

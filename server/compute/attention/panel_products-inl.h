@@ -78,11 +78,11 @@ HWY_INLINE FloatVector LoadColumns(const float* from, int64_t count) {
 #endif
 }
 
-// sums [kRows, kVecs vectors] += weights^T values, where weights [count, rows] lie `weight_stride` apart.
-// `columns` of the values are there; kWhole: at least kVecs vectors of them.
+// Not inlined, so that all registers are its own. sums [kRows, kVecs vectors] += weights^T values, where weights
+// [count, rows] lie `weight_stride` apart. `columns` of the values are there; kWhole: at least kVecs vectors of them.
 template <int kRows, int kVecs, bool kWhole>
-HWY_INLINE void AddProducts(const float* HWY_RESTRICT weights, int64_t weight_stride, Rows values, int64_t count,
-                            int64_t columns, bool first, float* HWY_RESTRICT sums, int64_t sums_stride) {
+HWY_NOINLINE void AddProducts(const float* HWY_RESTRICT weights, int64_t weight_stride, Rows values, int64_t count,
+                              int64_t columns, bool first, float* HWY_RESTRICT sums, int64_t sums_stride) {
   const Floats f;
   FloatVector acc[kRows][kVecs];
 #pragma GCC unroll 12

@@ -7,8 +7,10 @@
 #define ATTEND_SERVER_COMPUTE_ATTENTION_PANEL_SCORES_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstdint>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "server/compute/attention/panel_task.h"
 
@@ -86,16 +88,18 @@ HWY_INLINE void ScoresOfKeys(const float* HWY_RESTRICT queries, Rows keys, int64
   }
 }
 
-// scores [count, kVecs vectors] = keys [count, d] . queries, masked.
-template <int kVecs>
+// scores [count, kVecs vectors] = keys [count, d] . queries, masked. Calls before_keys(first, end) on the way.
+template <int kVecs, class BeforeKeys>
 HWY_INLINE void PanelScores(const float* HWY_RESTRICT queries, Rows keys, int64_t count, int64_t d,
-                            const PanelMask& mask, float* HWY_RESTRICT scores, PanelScan<kVecs>& scan) {
+                            const PanelMask& mask, float* HWY_RESTRICT scores, PanelScan<kVecs>& scan,
+                            const BeforeKeys& before_keys) {
   constexpr int kKeys = kKeysAtOnce<kVecs>;
   if (count < kKeys) {
     for (int64_t key = 0; key < count; ++key) ScoresOfKeys<1>(queries, keys, d, mask, key, scores, scan);
     return;
   }
   for (int64_t key = 0; key + kKeys <= count; key += kKeys) {
+    before_keys(key, key + kKeys);
     ScoresOfKeys<kKeys>(queries, keys, d, mask, key, scores, scan);
   }
   // The last few keys together with some of those before them, whose scores come out the same again.
@@ -122,11 +126,27 @@ HWY_INLINE PanelMask MaskOfPanel(const PanelTask& task, const Panel<kVecs>& pane
           mask.bias_stride};
 }
 
+// Asks for rows [first, end) ahead of their use.
+HWY_INLINE void Prefetch(const Matrix<const float>& matrix, int64_t first, int64_t end) {
+  constexpr int64_t kCacheLine = 16;  // floats
+  for (int64_t row = first; row < end; ++row) {
+    for (int64_t j = 0; j < matrix.cols; j += kCacheLine) hwy::Prefetch(matrix.row(row) + j);
+  }
+}
+
+// Of a block's panels the first is the one that waits for memory: while it multiplies, the keys that come next and the
+// values that these will need are on their way.
 template <int kVecs>
 HWY_INLINE PanelScan<kVecs> Scores(const PanelTask& task, const Panel<kVecs>& panel, const KeyRange& some) {
   PanelScan<kVecs> scan;
+  const auto fetch = [&](int64_t first, int64_t end) {
+    if (panel.first != 0) return;
+    const int64_t ahead = end - first;
+    Prefetch(task.keys, some.begin + first + ahead, std::min(some.begin + end + ahead, task.keys.rows));
+    Prefetch(task.values, some.begin + first, some.begin + end);
+  };
   PanelScores<kVecs>(panel.Queries(task), {task.keys.row(some.begin), task.keys.stride}, some.count(),
-                     task.queries.cols, MaskOfPanel(task, panel, some), task.memory.scores, scan);
+                     task.queries.cols, MaskOfPanel(task, panel, some), task.memory.scores, scan, fetch);
   return scan;
 }
 

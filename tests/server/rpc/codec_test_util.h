@@ -2,6 +2,10 @@
 #ifndef ATTEND_TESTS_SERVER_RPC_CODEC_TEST_UTIL_H_
 #define ATTEND_TESTS_SERVER_RPC_CODEC_TEST_UTIL_H_
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
