@@ -7,13 +7,18 @@
 
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/plain_server.h"
+#include "tests/bench/rpc_bench.h"
 
 int main(int argc, char** argv) {
   using attend::bench::Figures;
   const std::map<std::string, std::function<void(Figures&)>> parts = {
       {"attention", attend::bench::BenchAttention},
       {"attention_memory", attend::bench::BenchAttentionMemory},
+      {"rpc", attend::bench::BenchRpc},
   };
+  // The rpc part's other side, in a process of its own.
+  if (argc == 3 && std::string(argv[1]) == "serve-plain") return attend::bench::ServePlainly(argv[2]);
   if (argc < 2) {
     std::fprintf(stderr, "usage: attend-bench REPORT.json [PART...]\n");
     return 2;

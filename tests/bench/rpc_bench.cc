@@ -1,0 +1,124 @@
+#include "tests/bench/rpc_bench.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "attend/v1/attend.grpc.pb.h"
+#include "server/runtime/cpu_quota.h"
+#include "tests/bench/project_setup.h"
+#include "tests/bench/raw_client.h"
+#include "tests/bench/server_process.h"
+#include "tests/bench/timing.h"
+
+namespace attend::bench {
+namespace {
+
+constexpr char kProject[] = "/attend.v1.AttentionService/Project";
+constexpr double kMsPerSecond = 1e3;
+
+// The servers and how they are called.
+struct Peers {
+  ServerProcess attend{{ProgramBeside("attend-server"), "--listen=127.0.0.1:0", "--metrics_listen=off",
+                        "--log_level=error", "--max_message_bytes=512MiB", "--memory_budget=4GiB"}};
+  ServerProcess plain{{ProgramBeside("attend-bench"), "serve-plain", "127.0.0.1:0"}};
+  RawClient raw{attend.address()};
+  std::unique_ptr<v1::AttentionService::Stub> stub = v1::AttentionService::NewStub(NewChannel(plain.address()));
+  runtime::ComputePool compute{runtime::CpuQuota()};
+};
+
+[[noreturn]] void Fail(const std::string& why) {
+  std::fprintf(stderr, "attend-bench: %s\n", why.c_str());
+  std::exit(1);
+}
+
+std::string Flatten(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string bytes;
+  if (!buffer.Dump(&slices).ok()) return bytes;
+  for (const grpc::Slice& slice : slices) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return bytes;
+}
+
+void CheckOutput(const v1::ProjectResponse& response, const ProjectSetup& setup, const std::string& whose) {
+  const size_t bytes = setup.output().size() * sizeof(float);
+  if (response.outputs_size() == 1 && response.outputs(0).raw().size() == bytes &&
+      std::memcmp(response.outputs(0).raw().data(), setup.output().data(), bytes) == 0) {
+    return;
+  }
+  Fail(absl::StrCat(whose, " answers something else than the computation in this process"));
+}
+
+class ProjectCalls {
+ public:
+  ProjectCalls(Peers& peers, int64_t rows, int64_t d) : peers_(peers), setup_(rows, d), request_(setup_.Request()) {
+    serialized_ = request_.SerializeAsString();
+    InProcess();
+    v1::ProjectResponse response;
+    if (!response.ParseFromString(Flatten(peers_.raw.Call(kProject, serialized_)))) Fail("unreadable answer");
+    CheckOutput(response, setup_, "attend-server");
+    CheckOutput(CallPlainly(), setup_, "the plain server");
+  }
+
+  void InProcess() { setup_.Run(peers_.compute); }
+  void CallRaw() { CallRaw(peers_.raw); }
+  void CallRaw(const RawClient& client) { client.Call(kProject, serialized_); }
+  v1::ProjectResponse CallPlainly() {
+    grpc::ClientContext context;
+    v1::ProjectResponse response;
+    const grpc::Status status = peers_.stub->Project(&context, request_, &response);
+    if (!status.ok()) Fail(absl::StrCat("the plain server fails: ", status.error_message()));
+    return response;
+  }
+  double CarriedMiB() const { return setup_.CarriedMiB(); }
+
+ private:
+  Peers& peers_;
+  ProjectSetup setup_;
+  const v1::ProjectRequest request_;
+  std::string serialized_;
+};
+
+// `mebibytes` of elements each way.
+void BenchLarge(int mebibytes, int repetitions, Peers& peers, Figures& figures) {
+  constexpr int64_t kColumns = 64;
+  ProjectCalls calls(peers, (int64_t{mebibytes} << 20) / (kColumns * 4), kColumns);
+  const auto seconds = MedianSecondsInTurns(
+      repetitions, {[&] { calls.InProcess(); }, [&] { calls.CallRaw(); }, [&] { calls.CallPlainly(); }});
+  const double ours = seconds[1] - seconds[0];
+  const double plain = seconds[2] - seconds[0];
+  const std::string name = absl::StrCat("rpc.", mebibytes, "MiB");
+  figures.Add(absl::StrCat(name, ".ms_per_mib"), ours * kMsPerSecond / calls.CarriedMiB(), "ms/MiB");
+  figures.Add(absl::StrCat(name, ".protobuf_ms_per_mib"), plain * kMsPerSecond / calls.CarriedMiB(), "ms/MiB");
+  figures.Add(absl::StrCat(name, ".overhead_vs_protobuf"), plain / ours, "ratio");
+}
+
+// Against an empty unary call of generated stubs, the smallest thing gRPC does.
+void BenchSmall(Peers& peers, Figures& figures) {
+  constexpr int kRepetitions = 2000;
+  ProjectCalls calls(peers, 24, 8);  // x and w together: 1 KiB
+  const auto empty = [&] {
+    grpc::ClientContext context;
+    v1::GetServerInfoResponse response;
+    if (!peers.stub->GetServerInfo(&context, {}, &response).ok()) Fail("the plain server fails");
+  };
+  const auto seconds = MedianSecondsInTurns(kRepetitions, {[&] { calls.CallRaw(); }, empty});
+  figures.Add("rpc.1KiB.ms", seconds[0] * kMsPerSecond, "ms");
+  figures.Add("rpc.1KiB.over_empty_call", seconds[0] / seconds[1], "ratio");
+}
+
+}  // namespace
+
+void BenchRpc(Figures& figures) {
+  Peers peers;
+  BenchSmall(peers, figures);
+  BenchLarge(16, 30, peers, figures);
+  BenchLarge(64, 10, peers, figures);
+}
+
+}  // namespace attend::bench
