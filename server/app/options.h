@@ -10,7 +10,8 @@ namespace attend::app {
 
 struct Options {
   // Addresses
-  std::string listen = "0.0.0.0:50051";         // gRPC; port 0: any free one
+  std::string listen = "0.0.0.0:50051";         // gRPC; port 0: any free one; or unix:PATH
+  int socket_mode = 0660;                       // of the file of unix:PATH
   std::string metrics_listen = "0.0.0.0:9464";  // HTTP; port 0: any free one; empty: off
   bool reflection = true;
 
@@ -37,6 +38,7 @@ struct ExitRequest {
 //
 //   # /etc/attend.toml
 //   listen = "0.0.0.0:50051"
+//   socket_mode = "600"
 //   metrics_listen = "off"
 //   reflection = false
 //   compute_threads = 4

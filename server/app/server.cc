@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/app/unix_socket.h"
 #include "server/compute/gemm.h"
 #include "server/logging/logger.h"
 #include "server/metrics/call_metrics.h"
@@ -87,6 +88,9 @@ class RunningServer final : public Server {
   ~RunningServer() override { Shutdown(std::chrono::milliseconds(0)); }
 
   absl::Status Listen() {
+    if (on_socket_) {
+      if (absl::Status free = PrepareUnixSocket(options_.listen); !free.ok()) return free;
+    }
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port_);
@@ -97,7 +101,10 @@ class RunningServer final : public Server {
     builder.SetMaxSendMessageSize(-1);  // the wrapper bounds responses
     builder.SetOption(std::make_unique<ReflectionOption>(options_.reflection));
     builder.RegisterService(&service_);
-    grpc_ = builder.BuildAndStart();
+    {
+      const SocketMode mode(static_cast<mode_t>(options_.socket_mode));
+      grpc_ = builder.BuildAndStart();
+    }
     if (grpc_ == nullptr || port_ == 0) {
       return absl::UnavailableError(absl::StrCat("cannot listen on ", options_.listen,
                                                  ": the port is taken or the address is not this machine's"));
@@ -106,12 +113,12 @@ class RunningServer final : public Server {
     return ListenForMetrics();
   }
 
-  int port() const override { return port_; }
+  int port() const override { return on_socket_ ? 0 : port_; }
   int metrics_port() const override { return endpoint_ == nullptr ? 0 : endpoint_->port(); }
 
   std::string Banner() const override {
     return absl::StrCat(
-        "attend-server ", ATTEND_VERSION, " listening on ", WithPort(options_.listen, port()),
+        "attend-server ", ATTEND_VERSION, " listening on ", on_socket_ ? options_.listen : WithPort(options_.listen, port()),
         endpoint_ == nullptr
             ? std::string(", metrics off")
             : absl::StrCat(", metrics on http://", WithPort(options_.metrics_listen, metrics_port()), "/metrics"),
@@ -182,6 +189,7 @@ class RunningServer final : public Server {
   }
 
   const Options options_;
+  const bool on_socket_ = IsUnixAddress(options_.listen);
   logging::Logger logger_;
   runtime::BufferPool buffers_;
   runtime::Admission admission_;

@@ -27,7 +27,11 @@ struct Peers {
   ServerProcess attend{{ProgramBeside("attend-server"), "--listen=127.0.0.1:0", "--metrics_listen=off",
                         "--log_level=error", "--max_message_bytes=512MiB", "--memory_budget=4GiB"}};
   ServerProcess plain{{ProgramBeside("attend-bench"), "serve-plain", "127.0.0.1:0"}};
+  ServerProcess attend_unix{{ProgramBeside("attend-server"),
+                             absl::StrCat("--listen=unix:/tmp/attend-bench-", getpid(), ".sock"),
+                             "--metrics_listen=off", "--log_level=error"}};
   RawClient raw{attend.address()};
+  RawClient raw_unix{attend_unix.address()};
   std::unique_ptr<v1::AttentionService::Stub> stub = v1::AttentionService::NewStub(NewChannel(plain.address()));
   runtime::ComputePool compute{runtime::CpuQuota()};
 };
@@ -66,7 +70,6 @@ class ProjectCalls {
   }
 
   void InProcess() { setup_.Run(peers_.compute); }
-  void CallRaw() { CallRaw(peers_.raw); }
   void CallRaw(const RawClient& client) { client.Call(kProject, serialized_); }
   v1::ProjectResponse CallPlainly() {
     grpc::ClientContext context;
@@ -84,18 +87,28 @@ class ProjectCalls {
   std::string serialized_;
 };
 
+constexpr int64_t kColumns = 64;
+int64_t RowsOf(int mebibytes) { return (int64_t{mebibytes} << 20) / (kColumns * static_cast<int64_t>(sizeof(float))); }
+
 // `mebibytes` of elements each way.
 void BenchLarge(int mebibytes, int repetitions, Peers& peers, Figures& figures) {
-  constexpr int64_t kColumns = 64;
-  ProjectCalls calls(peers, (int64_t{mebibytes} << 20) / (kColumns * 4), kColumns);
+  ProjectCalls calls(peers, RowsOf(mebibytes), kColumns);
   const auto seconds = MedianSecondsInTurns(
-      repetitions, {[&] { calls.InProcess(); }, [&] { calls.CallRaw(); }, [&] { calls.CallPlainly(); }});
+      repetitions, {[&] { calls.InProcess(); }, [&] { calls.CallRaw(peers.raw); }, [&] { calls.CallPlainly(); }});
   const double ours = seconds[1] - seconds[0];
   const double plain = seconds[2] - seconds[0];
   const std::string name = absl::StrCat("rpc.", mebibytes, "MiB");
   figures.Add(absl::StrCat(name, ".ms_per_mib"), ours * kMsPerSecond / calls.CarriedMiB(), "ms/MiB");
   figures.Add(absl::StrCat(name, ".protobuf_ms_per_mib"), plain * kMsPerSecond / calls.CarriedMiB(), "ms/MiB");
   figures.Add(absl::StrCat(name, ".overhead_vs_protobuf"), plain / ours, "ratio");
+}
+
+void BenchUnixSocket(int mebibytes, int repetitions, Peers& peers, Figures& figures) {
+  ProjectCalls calls(peers, RowsOf(mebibytes), kColumns);
+  const auto seconds =
+      MedianSecondsInTurns(repetitions, {[&] { calls.InProcess(); }, [&] { calls.CallRaw(peers.raw_unix); }});
+  figures.Add(absl::StrCat("rpc.unix.", mebibytes, "MiB.ms_per_mib"),
+              (seconds[1] - seconds[0]) * kMsPerSecond / calls.CarriedMiB(), "ms/MiB");
 }
 
 // Against an empty unary call of generated stubs, the smallest thing gRPC does.
@@ -107,7 +120,7 @@ void BenchSmall(Peers& peers, Figures& figures) {
     v1::GetServerInfoResponse response;
     if (!peers.stub->GetServerInfo(&context, {}, &response).ok()) Fail("the plain server fails");
   };
-  const auto seconds = MedianSecondsInTurns(kRepetitions, {[&] { calls.CallRaw(); }, empty});
+  const auto seconds = MedianSecondsInTurns(kRepetitions, {[&] { calls.CallRaw(peers.raw); }, empty});
   figures.Add("rpc.1KiB.ms", seconds[0] * kMsPerSecond, "ms");
   figures.Add("rpc.1KiB.over_empty_call", seconds[0] / seconds[1], "ratio");
 }
@@ -119,6 +132,7 @@ void BenchRpc(Figures& figures) {
   BenchSmall(peers, figures);
   BenchLarge(16, 30, peers, figures);
   BenchLarge(64, 10, peers, figures);
+  BenchUnixSocket(16, 30, peers, figures);
 }
 
 }  // namespace attend::bench

@@ -21,6 +21,7 @@ using ::testing::HasSubstr;
 
 constexpr const char* kVariables[] = {"ATTEND_CONFIG",
                                       "ATTEND_LISTEN",
+                                      "ATTEND_SOCKET_MODE",
                                       "ATTEND_METRICS_LISTEN",
                                       "ATTEND_REFLECTION",
                                       "ATTEND_COMPUTE_THREADS",
@@ -94,6 +95,7 @@ class OptionsTest : public ::testing::Test {
 TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
   const Options options = MustParse({});
   EXPECT_EQ(options.listen, "0.0.0.0:50051");
+  EXPECT_EQ(options.socket_mode, 0660);
   EXPECT_EQ(options.metrics_listen, "0.0.0.0:9464");
   EXPECT_TRUE(options.reflection);
   EXPECT_EQ(options.compute_threads, 0);
@@ -106,6 +108,7 @@ TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
 
 void ExpectAllChanged(const Options& options) {
   EXPECT_EQ(options.listen, "[::1]:1");
+  EXPECT_EQ(options.socket_mode, 0600);
   EXPECT_EQ(options.metrics_listen, "");
   EXPECT_FALSE(options.reflection);
   EXPECT_EQ(options.compute_threads, 3);
@@ -117,13 +120,14 @@ void ExpectAllChanged(const Options& options) {
 }
 
 TEST_F(OptionsTest, EveryOptionIsAFlag) {
-  ExpectAllChanged(MustParse({"--listen", "[::1]:1", "--metrics_listen", "off", "--no-reflection", "--compute_threads",
+  ExpectAllChanged(MustParse({"--listen", "[::1]:1", "--socket_mode", "600", "--metrics_listen", "off", "--no-reflection", "--compute_threads",
                               "3", "--max_message_bytes=64MiB", "--memory_budget", "1GiB", "--assumed_message_bytes",
                               "4096", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
 }
 
 TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
   Set("ATTEND_LISTEN", "[::1]:1");
+  Set("ATTEND_SOCKET_MODE", "600");
   Set("ATTEND_METRICS_LISTEN", "off");
   Set("ATTEND_REFLECTION", "false");
   Set("ATTEND_COMPUTE_THREADS", "3");
@@ -138,6 +142,7 @@ TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
 constexpr const char* kFile =
     "# how we run it\n"
     "listen = \"[::1]:1\"\n"
+    "socket_mode = \"600\"\n"
     "metrics_listen = \"off\"  # nobody scrapes\n"
     "reflection = false\n"
     "\n"
@@ -218,6 +223,8 @@ TEST_F(OptionsTest, BadValuesNameTheFlagWhatCameAndWhatIsAllowed) {
   ExpectRefused({"--listen", "127.0.0.1:70000"}, {"--listen", "\"127.0.0.1:70000\"", "0 to 65535"});
   ExpectRefused({"--listen", "off"}, {"--listen", "\"off\"", "HOST:PORT"});
   ExpectRefused({"--metrics_listen", "::1:80"}, {"--metrics_listen", "\"::1:80\"", "or off"});
+  ExpectRefused({"--listen", "unix:"}, {"--listen", "\"unix:\"", "unix:PATH"});
+  ExpectRefused({"--socket_mode", "rw"}, {"--socket_mode", "\"rw\"", "octal"});
   ExpectRefused({"--reflection=maybe"}, {"--reflection", "\"maybe\"", "true or false"});
   ExpectRefused({"--compute_threads", "many"}, {"--compute_threads", "\"many\"", "0 to 1024"});
   ExpectRefused({"--compute_threads", "-1"}, {"--compute_threads", "\"-1\"", "0 to 1024"});
@@ -261,7 +268,7 @@ TEST_F(OptionsTest, HelpListsEveryFlagInGroups) {
     EXPECT_THAT(help.out, HasSubstr(group));
   }
   for (const char* flag :
-       {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--metrics_listen HOST:PORT",
+       {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--socket_mode MODE", "--metrics_listen HOST:PORT",
         "--reflection,--no-reflection", "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
         "--assumed_message_bytes BYTES", "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
