@@ -123,6 +123,12 @@ void AddAddresses(CLI::App& app, Options& options) {
                         "Tell clients the API (gRPC server reflection).\nDefault true")
                ->group("Addresses"),
            "--reflection", "[=BOOL]", BoolValue);
+  AddValue(app,
+           {"Addresses", "--shared_memory_dir", "DIR",
+            "Callers on this host may give tensors and take results in\nfiles of this directory, such as /dev/shm/attend. Default off"},
+           options.shared_memory_dir, [](absl::string_view text) -> absl::StatusOr<std::string> {
+             return std::string(text == "off" ? "" : text);
+           });
 }
 
 // Returns the option of assumed_message_bytes, whose default depends on another.

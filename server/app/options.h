@@ -15,6 +15,8 @@ struct Options {
   std::string metrics_listen = "0.0.0.0:9464";  // HTTP; port 0: any free one; empty: off
   bool reflection = true;
 
+  std::string shared_memory_dir;  // tensors of callers on this host; empty: off
+
   // Resources
   int compute_threads = 0;                              // 0: the cgroup's CPU quota
   uint64_t max_message_bytes = uint64_t{256} << 20;     // one request or response
@@ -41,6 +43,7 @@ struct ExitRequest {
 //   socket_mode = "600"
 //   metrics_listen = "off"
 //   reflection = false
+//   shared_memory_dir = "/dev/shm/attend"
 //   compute_threads = 4
 //   max_message_bytes = "64MiB"
 //   memory_budget = "1GiB"

@@ -19,6 +19,7 @@
 #include "server/metrics/call_metrics.h"
 #include "server/metrics/endpoint.h"
 #include "server/rpc/service.h"
+#include "server/rpc/shared_memory.h"
 #include "server/runtime/admission.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/compute_pool.h"
@@ -59,6 +60,7 @@ v1::GetServerInfoResponse MakeServerInfo(const Options& options) {
   info.set_compute_threads(static_cast<uint32_t>(options.compute_threads));
   info.set_max_message_bytes(options.max_message_bytes);
   info.set_memory_budget_bytes(options.memory_budget_bytes);
+  info.set_shared_memory(!options.shared_memory_dir.empty());
   for (v1::DataType dtype :
        {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_FLOAT16}) {
     info.add_dtypes(dtype);
@@ -74,14 +76,15 @@ std::vector<metrics::MetricsRegistry::MethodName> MetricMethods() {
 
 class RunningServer final : public Server {
  public:
-  explicit RunningServer(const Options& options)
+  RunningServer(const Options& options, std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory)
       : options_(options),
         logger_(logging::ParseLevel(options.log_level).value_or(logging::Level::kInfo)),
         admission_(options.memory_budget_bytes),
         compute_(options.compute_threads),
         metrics_({ATTEND_VERSION, compute::OneDnnVersion(), compute::OneDnnIsa()}, MetricMethods(), Gauges()),
+        shared_memory_(std::move(shared_memory)),
         service_({compute_, admission_, buffers_, logger_, options.max_message_bytes, options.assumed_message_bytes},
-                 metrics_, MakeServerInfo(options)) {
+                 metrics_, MakeServerInfo(options), shared_memory_.get()) {
     WarmUp();
   }
 
@@ -195,6 +198,7 @@ class RunningServer final : public Server {
   runtime::Admission admission_;
   runtime::ComputePool compute_;
   metrics::MetricsRegistry metrics_;
+  const std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory_;  // null: off
   rpc::Service service_;
   std::unique_ptr<grpc::Server> grpc_;
   std::atomic<bool> ready_{false};
@@ -208,7 +212,13 @@ class RunningServer final : public Server {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   // Links the health service's description in, so that reflection can show it.
   grpc::health::v1::HealthCheckRequest::descriptor();
-  auto server = std::make_unique<RunningServer>(Resolve(options));
+  std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory;
+  if (!options.shared_memory_dir.empty()) {
+    auto opened = rpc::SharedMemoryFolder::Open(options.shared_memory_dir);
+    if (!opened.ok()) return opened.status();
+    shared_memory = *std::move(opened);
+  }
+  auto server = std::make_unique<RunningServer>(Resolve(options), std::move(shared_memory));
   if (absl::Status listening = server->Listen(); !listening.ok()) return listening;
   return server;
 }

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "attend/v1/attend.grpc.pb.h"
+#include "client/lib/shared_memory.h"
 #include "server/runtime/cpu_quota.h"
 #include "tests/bench/project_setup.h"
 #include "tests/bench/raw_client.h"
@@ -20,6 +21,7 @@ namespace attend::bench {
 namespace {
 
 constexpr char kProject[] = "/attend.v1.AttentionService/Project";
+constexpr char kSharedMemory[] = "/dev/shm";
 constexpr double kMsPerSecond = 1e3;
 
 // The servers and how they are called.
@@ -29,7 +31,8 @@ struct Peers {
   ServerProcess plain{{ProgramBeside("attend-bench"), "serve-plain", "127.0.0.1:0"}};
   ServerProcess attend_unix{{ProgramBeside("attend-server"),
                              absl::StrCat("--listen=unix:/tmp/attend-bench-", getpid(), ".sock"),
-                             "--metrics_listen=off", "--log_level=error"}};
+                             "--metrics_listen=off", "--log_level=error", "--max_message_bytes=512MiB",
+                             absl::StrCat("--shared_memory_dir=", kSharedMemory)}};
   RawClient raw{attend.address()};
   RawClient raw_unix{attend_unix.address()};
   std::unique_ptr<v1::AttentionService::Stub> stub = v1::AttentionService::NewStub(NewChannel(plain.address()));
@@ -111,6 +114,25 @@ void BenchUnixSocket(int mebibytes, int repetitions, Peers& peers, Figures& figu
               (seconds[1] - seconds[0]) * kMsPerSecond / calls.CarriedMiB(), "ms/MiB");
 }
 
+// Inputs and results in shared memory; the call itself on the Unix domain socket.
+void BenchSharedMemory(int mebibytes, int repetitions, Peers& peers, Figures& figures) {
+  ProjectSetup setup(RowsOf(mebibytes), kColumns);
+  const uint64_t bytes = setup.x().size() * sizeof(float);
+  const auto file = client::SharedFile::Create(kSharedMemory, 2 * bytes);
+  if (!file.ok()) Fail(std::string(file.status().message()));
+  std::memcpy(file->bytes().data(), setup.x().data(), bytes);
+  v1::ProjectRequest request = setup.Request();
+  *request.mutable_linear()->mutable_x() =
+      *client::SharedTensor(v1::DATA_TYPE_FLOAT32, {setup.rows(), setup.d()}, *file, 0);
+  *request.mutable_results() = file->Region(bytes, bytes);
+  const std::string serialized = request.SerializeAsString();
+  const auto seconds = MedianSecondsInTurns(
+      repetitions, {[&] { setup.Run(peers.compute); }, [&] { peers.raw_unix.Call(kProject, serialized); }});
+  if (std::memcmp(file->bytes().data() + bytes, setup.output().data(), bytes) != 0) Fail("shared memory: other results");
+  figures.Add(absl::StrCat("rpc.shm.", mebibytes, "MiB.ms_per_mib"),
+              (seconds[1] - seconds[0]) * kMsPerSecond / setup.CarriedMiB(), "ms/MiB");
+}
+
 // Against an empty unary call of generated stubs, the smallest thing gRPC does.
 void BenchSmall(Peers& peers, Figures& figures) {
   constexpr int kRepetitions = 2000;
@@ -133,6 +155,7 @@ void BenchRpc(Figures& figures) {
   BenchLarge(16, 30, peers, figures);
   BenchLarge(64, 10, peers, figures);
   BenchUnixSocket(16, 30, peers, figures);
+  BenchSharedMemory(64, 15, peers, figures);
 }
 
 }  // namespace attend::bench

@@ -22,6 +22,7 @@ using ::testing::HasSubstr;
 constexpr const char* kVariables[] = {"ATTEND_CONFIG",
                                       "ATTEND_LISTEN",
                                       "ATTEND_SOCKET_MODE",
+                                      "ATTEND_SHARED_MEMORY_DIR",
                                       "ATTEND_METRICS_LISTEN",
                                       "ATTEND_REFLECTION",
                                       "ATTEND_COMPUTE_THREADS",
@@ -96,6 +97,7 @@ TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
   const Options options = MustParse({});
   EXPECT_EQ(options.listen, "0.0.0.0:50051");
   EXPECT_EQ(options.socket_mode, 0660);
+  EXPECT_EQ(options.shared_memory_dir, "");
   EXPECT_EQ(options.metrics_listen, "0.0.0.0:9464");
   EXPECT_TRUE(options.reflection);
   EXPECT_EQ(options.compute_threads, 0);
@@ -109,6 +111,7 @@ TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
 void ExpectAllChanged(const Options& options) {
   EXPECT_EQ(options.listen, "[::1]:1");
   EXPECT_EQ(options.socket_mode, 0600);
+  EXPECT_EQ(options.shared_memory_dir, "/dev/shm/a");
   EXPECT_EQ(options.metrics_listen, "");
   EXPECT_FALSE(options.reflection);
   EXPECT_EQ(options.compute_threads, 3);
@@ -120,7 +123,7 @@ void ExpectAllChanged(const Options& options) {
 }
 
 TEST_F(OptionsTest, EveryOptionIsAFlag) {
-  ExpectAllChanged(MustParse({"--listen", "[::1]:1", "--socket_mode", "600", "--metrics_listen", "off", "--no-reflection", "--compute_threads",
+  ExpectAllChanged(MustParse({"--listen", "[::1]:1", "--socket_mode", "600", "--shared_memory_dir", "/dev/shm/a", "--metrics_listen", "off", "--no-reflection", "--compute_threads",
                               "3", "--max_message_bytes=64MiB", "--memory_budget", "1GiB", "--assumed_message_bytes",
                               "4096", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
 }
@@ -128,6 +131,7 @@ TEST_F(OptionsTest, EveryOptionIsAFlag) {
 TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
   Set("ATTEND_LISTEN", "[::1]:1");
   Set("ATTEND_SOCKET_MODE", "600");
+  Set("ATTEND_SHARED_MEMORY_DIR", "/dev/shm/a");
   Set("ATTEND_METRICS_LISTEN", "off");
   Set("ATTEND_REFLECTION", "false");
   Set("ATTEND_COMPUTE_THREADS", "3");
@@ -143,6 +147,7 @@ constexpr const char* kFile =
     "# how we run it\n"
     "listen = \"[::1]:1\"\n"
     "socket_mode = \"600\"\n"
+    "shared_memory_dir = \"/dev/shm/a\"\n"
     "metrics_listen = \"off\"  # nobody scrapes\n"
     "reflection = false\n"
     "\n"
@@ -268,7 +273,7 @@ TEST_F(OptionsTest, HelpListsEveryFlagInGroups) {
     EXPECT_THAT(help.out, HasSubstr(group));
   }
   for (const char* flag :
-       {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--socket_mode MODE", "--metrics_listen HOST:PORT",
+       {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--socket_mode MODE", "--shared_memory_dir DIR", "--metrics_listen HOST:PORT",
         "--reflection,--no-reflection", "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
         "--assumed_message_bytes BYTES", "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
