@@ -207,9 +207,17 @@ class RunningServer final : public Server {
   int port_ = 0;
 };
 
+// After a large answer gRPC has a poller at work for up to 10 seconds, and its last user's end waits for that. With this
+// there is no last user: the process ends without waiting.
+void KeepGrpcUntilTheProcessEnds() {
+  static std::once_flag kept;
+  std::call_once(kept, grpc_init);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
+  KeepGrpcUntilTheProcessEnds();
   // Links the health service's description in, so that reflection can show it.
   grpc::health::v1::HealthCheckRequest::descriptor();
   std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory;
