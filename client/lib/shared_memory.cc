@@ -81,8 +81,8 @@ absl::StatusOr<v1::Tensor> SharedTensor(v1::DataType dtype, absl::Span<const int
   if (width == 0) return absl::InvalidArgumentError(absl::StrCat("dtype ", DataTypeName(dtype), " has no size"));
   const uint64_t size = file.bytes().size();
   if (offset > size || static_cast<uint64_t>(*elements) > (size - offset) / static_cast<uint64_t>(width)) {
-    return absl::InvalidArgumentError(absl::StrCat("got ", *elements, " elements of ", width, " bytes at offset ", offset,
-                                                   ", expected what fits in ", size, " bytes"));
+    return absl::InvalidArgumentError(absl::StrCat("got ", *elements, " elements of ", width, " bytes at offset ",
+                                                   offset, ", expected what fits in ", size, " bytes"));
   }
   v1::Tensor tensor;
   tensor.set_dtype(dtype);

@@ -1,5 +1,5 @@
-// Tensors in memory shared with a server on the same host: a server that runs with --shared_memory_dir takes inputs from
-// files of that directory and puts results there, and no bytes pass the connection. Thread-compatible.
+// Tensors in memory shared with a server on the same host: a server that runs with --shared_memory_dir takes inputs
+// from files of that directory and puts results there, and no bytes pass the connection. Thread-compatible.
 #ifndef ATTEND_CLIENT_LIB_SHARED_MEMORY_H_
 #define ATTEND_CLIENT_LIB_SHARED_MEMORY_H_
 

@@ -120,9 +120,13 @@ absl::StatusOr<std::string> ListenValue(absl::string_view text) {
 
 absl::StatusOr<std::string> FileModeValue(absl::string_view text) {
   constexpr int kAllBits = 0777;
-  int mode = 0;
-  for (const char digit : text) mode = digit >= '0' && digit <= '7' ? std::min(mode * 8 + (digit - '0'), 1 << 10) : 1 << 10;
-  if (!text.empty() && mode <= kAllBits) return absl::StrCat(mode);
+  constexpr size_t kMostDigits = 4;  // "0660"
+  const bool octal = std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '7'; });
+  if (octal && !text.empty() && text.size() <= kMostDigits) {
+    int mode = 0;
+    for (const char digit : text) mode = mode * 8 + (digit - '0');
+    if (mode <= kAllBits) return absl::StrCat(mode);
+  }
   return Refused(text, "a file mode in octal, from 0 to 777, such as 660");
 }
 

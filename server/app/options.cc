@@ -125,7 +125,8 @@ void AddAddresses(CLI::App& app, Options& options) {
            "--reflection", "[=BOOL]", BoolValue);
   AddValue(app,
            {"Addresses", "--shared_memory_dir", "DIR",
-            "Callers on this host may give tensors and take results in\nfiles of this directory, such as /dev/shm/attend. Default off"},
+            "Callers on this host may give tensors and take results in\n"
+            "files of this directory, such as /dev/shm/attend. Default off"},
            options.shared_memory_dir, [](absl::string_view text) -> absl::StatusOr<std::string> {
              return std::string(text == "off" ? "" : text);
            });

@@ -121,7 +121,8 @@ class RunningServer final : public Server {
 
   std::string Banner() const override {
     return absl::StrCat(
-        "attend-server ", ATTEND_VERSION, " listening on ", on_socket_ ? options_.listen : WithPort(options_.listen, port()),
+        "attend-server ", ATTEND_VERSION, " listening on ",
+        on_socket_ ? options_.listen : WithPort(options_.listen, port()),
         endpoint_ == nullptr
             ? std::string(", metrics off")
             : absl::StrCat(", metrics on http://", WithPort(options_.metrics_listen, metrics_port()), "/metrics"),
@@ -207,8 +208,8 @@ class RunningServer final : public Server {
   int port_ = 0;
 };
 
-// After a large answer gRPC has a poller at work for up to 10 seconds, and its last user's end waits for that. With this
-// there is no last user: the process ends without waiting.
+// After a large answer gRPC has a poller at work for up to 10 seconds, and its last user's end waits for that. With
+// this there is no last user: the process ends without waiting.
 void KeepGrpcUntilTheProcessEnds() {
   static std::once_flag kept;
   std::call_once(kept, grpc_init);

@@ -14,8 +14,8 @@ namespace attend::app {
 // Whether `address` is "unix:PATH".
 bool IsUnixAddress(absl::string_view address);
 
-// Makes `address`, a "unix:PATH", free to listen on: removes the socket of a server that died. UNAVAILABLE with the path
-// where a server listens, where something else than a socket stands there, or where no socket can be made.
+// Makes `address`, a "unix:PATH", free to listen on: removes the socket of a server that died. UNAVAILABLE with the
+// path where a server listens, where something else than a socket stands there, or where no socket can be made.
 absl::Status PrepareUnixSocket(const std::string& address);
 
 // While it lives, sockets that this process binds get the file mode `mode`. No other thread may make files meanwhile.

@@ -1,6 +1,6 @@
-// Files under one directory, as the contract's SharedMemory names them: what a caller on the same host gives its tensors
-// in and takes results from. Copied with pread and pwrite, never mapped: a file that shrinks meanwhile is an error, no
-// crash.
+// Files under one directory, as the contract's SharedMemory names them: what a caller on the same host gives its
+// tensors in and takes results from. Copied with pread and pwrite, never mapped: a file that shrinks meanwhile is an
+// error, no crash.
 #ifndef ATTEND_SERVER_RPC_SHARED_MEMORY_H_
 #define ATTEND_SERVER_RPC_SHARED_MEMORY_H_
 

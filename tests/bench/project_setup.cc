@@ -22,11 +22,7 @@ void SetTensor(const std::vector<float>& values, int64_t rows, int64_t columns, 
 }  // namespace
 
 ProjectSetup::ProjectSetup(int64_t rows, int64_t d)
-    : rows_(rows),
-      d_(d),
-      x_(SmallNumbers(rows * d)),
-      w_(SmallNumbers(d * d)),
-      output_(static_cast<size_t>(rows * d)) {}
+    : rows_(rows), d_(d), x_(SmallNumbers(rows * d)), w_(SmallNumbers(d * d)), output_(static_cast<size_t>(rows * d)) {}
 
 v1::ProjectRequest ProjectSetup::Request() const {
   v1::ProjectRequest request;

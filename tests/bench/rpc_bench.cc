@@ -128,7 +128,9 @@ void BenchSharedMemory(int mebibytes, int repetitions, Peers& peers, Figures& fi
   const std::string serialized = request.SerializeAsString();
   const auto seconds = MedianSecondsInTurns(
       repetitions, {[&] { setup.Run(peers.compute); }, [&] { peers.raw_unix.Call(kProject, serialized); }});
-  if (std::memcmp(file->bytes().data() + bytes, setup.output().data(), bytes) != 0) Fail("shared memory: other results");
+  if (std::memcmp(file->bytes().data() + bytes, setup.output().data(), bytes) != 0) {
+    Fail("shared memory holds other results than this process");
+  }
   figures.Add(absl::StrCat("rpc.shm.", mebibytes, "MiB.ms_per_mib"),
               (seconds[1] - seconds[0]) * kMsPerSecond / setup.CarriedMiB(), "ms/MiB");
 }

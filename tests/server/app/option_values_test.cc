@@ -99,9 +99,9 @@ TEST(OptionValues, ListenTakesUnixSockets) {
   EXPECT_EQ(*ListenValue("unix:///run/attend.sock"), "unix:/run/attend.sock");
   EXPECT_EQ(*ListenValue("unix:sockets/a.sock"), "unix:sockets/a.sock");
   EXPECT_TRUE(ListenValue("unix:" + std::string(107, 's')).ok());
-  for (const std::string& text : {std::string("unix:"), std::string("unix://host/a"), std::string("unix:a b"),
-                                  std::string("unix:a%20b"), std::string("unix:a?b"), std::string("unix:a#b"),
-                                  std::string("unix:a,b"), "unix:" + std::string(108, 's')}) {
+  for (const std::string& text :
+       {std::string("unix:"), std::string("unix://host/a"), std::string("unix:a b"), std::string("unix:a%20b"),
+        std::string("unix:a?b"), std::string("unix:a#b"), std::string("unix:a,b"), "unix:" + std::string(108, 's')}) {
     EXPECT_THAT(std::string(ListenValue(text).status().message()), HasSubstr("allowed: unix:PATH")) << text;
   }
   EXPECT_THAT(std::string(ListenValue("nowhere").status().message()), HasSubstr("or unix:PATH"));

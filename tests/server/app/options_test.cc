@@ -19,18 +19,10 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr const char* kVariables[] = {"ATTEND_CONFIG",
-                                      "ATTEND_LISTEN",
-                                      "ATTEND_SOCKET_MODE",
-                                      "ATTEND_SHARED_MEMORY_DIR",
-                                      "ATTEND_METRICS_LISTEN",
-                                      "ATTEND_REFLECTION",
-                                      "ATTEND_COMPUTE_THREADS",
-                                      "ATTEND_MAX_MESSAGE_BYTES",
-                                      "ATTEND_MEMORY_BUDGET",
-                                      "ATTEND_LOG_LEVEL",
-                                      "ATTEND_ASSUMED_MESSAGE_BYTES",
-                                      "ATTEND_SHUTDOWN_GRACE_SECONDS"};
+constexpr const char* kVariables[] = {
+    "ATTEND_CONFIG",         "ATTEND_LISTEN",     "ATTEND_SOCKET_MODE",           "ATTEND_SHARED_MEMORY_DIR",
+    "ATTEND_METRICS_LISTEN", "ATTEND_REFLECTION", "ATTEND_COMPUTE_THREADS",       "ATTEND_MAX_MESSAGE_BYTES",
+    "ATTEND_MEMORY_BUDGET",  "ATTEND_LOG_LEVEL",  "ATTEND_ASSUMED_MESSAGE_BYTES", "ATTEND_SHUTDOWN_GRACE_SECONDS"};
 
 // Parses with the environment and files that a test makes, and none of the machine's.
 class OptionsTest : public ::testing::Test {
@@ -123,9 +115,10 @@ void ExpectAllChanged(const Options& options) {
 }
 
 TEST_F(OptionsTest, EveryOptionIsAFlag) {
-  ExpectAllChanged(MustParse({"--listen", "[::1]:1", "--socket_mode", "600", "--shared_memory_dir", "/dev/shm/a", "--metrics_listen", "off", "--no-reflection", "--compute_threads",
-                              "3", "--max_message_bytes=64MiB", "--memory_budget", "1GiB", "--assumed_message_bytes",
-                              "4096", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
+  ExpectAllChanged(
+      MustParse({"--listen", "[::1]:1", "--socket_mode", "600", "--shared_memory_dir", "/dev/shm/a", "--metrics_listen",
+                 "off", "--no-reflection", "--compute_threads", "3", "--max_message_bytes=64MiB", "--memory_budget",
+                 "1GiB", "--assumed_message_bytes", "4096", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
 }
 
 TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
@@ -272,10 +265,10 @@ TEST_F(OptionsTest, HelpListsEveryFlagInGroups) {
   for (const char* group : {"\nGeneral:\n", "\nAddresses:\n", "\nResources:\n", "\nLife cycle:\n", "\nLogs:\n"}) {
     EXPECT_THAT(help.out, HasSubstr(group));
   }
-  for (const char* flag :
-       {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--socket_mode MODE", "--shared_memory_dir DIR", "--metrics_listen HOST:PORT",
-        "--reflection,--no-reflection", "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
-        "--assumed_message_bytes BYTES", "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
+  for (const char* flag : {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--socket_mode MODE",
+                           "--shared_memory_dir DIR", "--metrics_listen HOST:PORT", "--reflection,--no-reflection",
+                           "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
+                           "--assumed_message_bytes BYTES", "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
   }
   EXPECT_THAT(help.out, AllOf(HasSubstr("Default 0.0.0.0:50051"), HasSubstr("Default 256MiB"), HasSubstr("ATTEND_")));

@@ -66,8 +66,7 @@ TEST_F(SharedCallTest, EveryDtypeIsRead) {
     EXPECT_EQ(shared->outputs(0).raw(), plain->outputs(0).raw());
   }
   v1::AttentionRequest masked = Attention();
-  *masked.mutable_mask()->mutable_allowed() =
-      RawTensor(v1::DATA_TYPE_BOOL, {3, 17}, std::vector<uint8_t>(3 * 17, 1));
+  *masked.mutable_mask()->mutable_allowed() = RawTensor(v1::DATA_TYPE_BOOL, {3, 17}, std::vector<uint8_t>(3 * 17, 1));
   Share("allowed", 1, *masked.mutable_mask()->mutable_allowed());
   EXPECT_TRUE(Answer<v1::AttentionResponse>(With(DecodeAttention), masked).ok());
   shared_.Write("allowed", std::string(1 + 3 * 17, '\2'));
@@ -150,8 +149,7 @@ TEST_F(SharedCallTest, LengthAndShapeMustAgree) {
   EXPECT_NE(doubled.message().find("both raw and shared"), std::string::npos) << doubled;
   request.mutable_heads()->mutable_query()->clear_raw();
   request.mutable_heads()->mutable_query()->clear_dtype();
-  EXPECT_EQ(ViolatedField(Answer<v1::AttentionResponse>(With(DecodeAttention), request).status()),
-            "heads.query.dtype");
+  EXPECT_EQ(ViolatedField(Answer<v1::AttentionResponse>(With(DecodeAttention), request).status()), "heads.query.dtype");
 }
 
 TEST_F(SharedCallTest, InputsTogetherAreBounded) {
