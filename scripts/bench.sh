@@ -3,9 +3,9 @@
 #
 #   scripts/bench.sh                    everything
 #   scripts/bench.sh attention_memory   one part
+#   scripts/bench.sh rpc python         what a call costs: against plain protobuf, and against a server around PyTorch
 #
-# The part attention_accuracy compares with PyTorch and needs python3-torch, which is not installed for it: everything
-# leaves it out where that is missing.
+# The parts attention_accuracy and python compare with PyTorch, which is installed for them.
 #
 # The figures end in build/bench/report.json: {"figures": [{"name", "value", "unit"}]}. Parts that did not run keep the
 # figures they had there.
@@ -16,19 +16,33 @@ set -euo pipefail
 "$root/scripts/install_deps.sh" test
 configure "$release" CMAKE_BUILD_TYPE=Release ATTEND_TESTS=ON
 report="$root/build/bench/report.json"
+mkdir -p "$root/build/bench"
 has_torch() { /usr/bin/python3 -c 'import numpy, torch' 2>/dev/null; }
 
+# Two parts are programs of their own.
 parts=()
-accuracy=false
+accuracy=no
+python=no
+if [ "$#" -eq 0 ]; then
+  accuracy=yes
+  python=yes
+fi
 for part in "$@"; do
-  if [ "$part" = attention_accuracy ]; then accuracy=true; else parts+=("$part"); fi
+  case "$part" in
+    attention_accuracy) accuracy=yes ;;
+    python) python=yes ;;
+    *) parts+=("$part") ;;
+  esac
 done
-if [ "$accuracy" = true ] && ! has_torch; then die 1 "attention_accuracy needs python3-torch (apt-get install)"; fi
-if [ "$#" -eq 0 ] && has_torch; then accuracy=true; fi
+if [ "$accuracy$python" != nono ]; then
+  "$root/scripts/install_deps.sh" bench || say "python3-torch cannot be installed: no comparison with it"
+fi
 
-compile "$release" attend attend-bench
-mkdir -p "$root/build/bench"
+compile "$release" attend attend-server attend-bench attend_python_stubs
 if [ "$#" -eq 0 ] || [ "${#parts[@]}" -gt 0 ]; then "$release/bin/attend-bench" "$report" "${parts[@]}"; fi
-if [ "$accuracy" = true ]; then
+if [ "$accuracy" = yes ] && has_torch; then
   /usr/bin/python3 "$root/tests/bench/attention_accuracy.py" "$release/bin/attend" "$report"
+fi
+if [ "$python" = yes ]; then
+  /usr/bin/python3 "$root/tests/bench/python_bench.py" "$release/bin/attend-server" "$release/tests/e2e/python" "$report"
 fi

@@ -3,6 +3,7 @@
 #
 #   scripts/install_deps.sh build   to build and run attend-server and attend
 #   scripts/install_deps.sh test    that, and what the tests need
+#   scripts/install_deps.sh bench   what the benchmarks compare with
 #
 # A machine that has everything needs neither root nor network. ATTEND_SKIP_INSTALL=1 skips all checks, for systems
 # where the same libraries came another way.
@@ -20,6 +21,7 @@ build_packages=(
   libcairo2-dev fontconfig fonts-dejavu-core
 )
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev python3-grpcio python3-numpy python3-protobuf)
+bench_packages=(python3-torch)
 
 apt_get() {
   local command=(apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@")
@@ -97,7 +99,11 @@ main() {
       install_packages "${build_packages[@]}" "${test_packages[@]}"
       install_promtool
       ;;
-    *) die 2 "usage: scripts/install_deps.sh build|test" ;;
+    bench)
+      require_apt "${bench_packages[@]}"
+      install_packages "${bench_packages[@]}"
+      ;;
+    *) die 2 "usage: scripts/install_deps.sh build|test|bench" ;;
   esac
 }
 

@@ -19,7 +19,7 @@
 namespace attend::client {
 
 struct ClientOptions {
-  std::string target = "127.0.0.1:50051";            // HOST:PORT, or any gRPC target
+  std::string target = "127.0.0.1:50051";            // HOST:PORT, unix:PATH, or any gRPC target
   absl::Duration timeout = absl::Seconds(60);        // deadline of each call, from its start
   uint64_t max_message_bytes = uint64_t{256} << 20;  // one request or response; at most 2^31 - 1
 };

@@ -49,6 +49,16 @@ std::optional<uint64_t> ParseBytes(absl::string_view text) {
   return count << *shift;
 }
 
+// What sockaddr_un holds beside its final zero.
+constexpr size_t kMostSocketPath = 107;
+
+// gRPC reads the address as a URI, in which some characters mean something else; "//" would begin a host.
+bool IsSocketPath(absl::string_view path) {
+  const auto plain = [](unsigned char c) { return absl::ascii_isgraph(c) && !absl::StrContains(",%?#", c); };
+  return !path.empty() && path.size() <= kMostSocketPath && !absl::StartsWith(path, "//") &&
+         std::all_of(path.begin(), path.end(), plain);
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> BytesValue(absl::string_view text, uint64_t least, uint64_t most) {
@@ -92,6 +102,32 @@ absl::StatusOr<std::string> AddressValue(absl::string_view text) {
   const absl::StatusOr<metrics::HostPort> parsed = metrics::ParseHostPort(text);
   if (!parsed.ok()) return parsed.status();
   return std::string(text);
+}
+
+absl::StatusOr<std::string> ListenValue(absl::string_view text) {
+  constexpr absl::string_view kScheme = "unix:";
+  absl::string_view path = text;
+  if (!absl::ConsumePrefix(&path, kScheme)) {
+    const absl::StatusOr<std::string> address = AddressValue(text);
+    if (address.ok()) return address;
+    return absl::InvalidArgumentError(absl::StrCat(address.status().message(), "; or unix:PATH"));
+  }
+  if (absl::StartsWith(path, "///")) path.remove_prefix(2);
+  if (IsSocketPath(path)) return absl::StrCat(kScheme, path);
+  return Refused(text, absl::StrCat("unix:PATH with a path of at most ", kMostSocketPath,
+                                    " bytes, without spaces, commas, %, ? and #"));
+}
+
+absl::StatusOr<std::string> FileModeValue(absl::string_view text) {
+  constexpr int kAllBits = 0777;
+  constexpr size_t kMostDigits = 4;  // "0660"
+  const bool octal = std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '7'; });
+  if (octal && !text.empty() && text.size() <= kMostDigits) {
+    int mode = 0;
+    for (const char digit : text) mode = mode * 8 + (digit - '0');
+    if (mode <= kAllBits) return absl::StrCat(mode);
+  }
+  return Refused(text, "a file mode in octal, from 0 to 777, such as 660");
 }
 
 absl::StatusOr<std::string> OptionalAddressValue(absl::string_view text) {

@@ -28,6 +28,12 @@ absl::StatusOr<std::string> BoolValue(absl::string_view text);
 // HOST:PORT; looks no name up.
 absl::StatusOr<std::string> AddressValue(absl::string_view text);
 
+// HOST:PORT, or unix:PATH (unix:///PATH becomes that) for a Unix domain socket; PATH may be relative.
+absl::StatusOr<std::string> ListenValue(absl::string_view text);
+
+// A file mode in octal, from 0 to 777, to a decimal number.
+absl::StatusOr<std::string> FileModeValue(absl::string_view text);
+
 // HOST:PORT, or "off" or nothing, which become "".
 absl::StatusOr<std::string> OptionalAddressValue(absl::string_view text);
 

@@ -16,6 +16,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "server/app/option_values.h"
@@ -105,8 +106,14 @@ CLI::Option* AddValue(CLI::App& app, const Text& text, T& field, ParseValue pars
 
 void AddAddresses(CLI::App& app, Options& options) {
   AddValue(app,
-           {"Addresses", "--listen", "HOST:PORT", absl::StrCat("gRPC; port 0: any free one. Default ", options.listen)},
-           options.listen, AddressValue);
+           {"Addresses", "--listen", "HOST:PORT",
+            absl::StrCat("gRPC; port 0: any free one; or unix:PATH, a Unix domain\nsocket. Default ", options.listen)},
+           options.listen, ListenValue);
+  AddValue(app,
+           {"Addresses", "--socket_mode", "MODE",
+            absl::StrFormat("File mode of that socket, in octal: who may write to it may\ncall. Default %o",
+                            options.socket_mode)},
+           options.socket_mode, FileModeValue);
   AddValue(app,
            {"Addresses", "--metrics_listen", "HOST:PORT",
             absl::StrCat("HTTP with /metrics, /healthz and /readyz;\nport 0: any free one; off: none. Default ",
@@ -116,6 +123,13 @@ void AddAddresses(CLI::App& app, Options& options) {
                         "Tell clients the API (gRPC server reflection).\nDefault true")
                ->group("Addresses"),
            "--reflection", "[=BOOL]", BoolValue);
+  AddValue(app,
+           {"Addresses", "--shared_memory_dir", "DIR",
+            "Callers on this host may give tensors and take results in\n"
+            "files of this directory, such as /dev/shm/attend. Default off"},
+           options.shared_memory_dir, [](absl::string_view text) -> absl::StatusOr<std::string> {
+             return std::string(text == "off" ? "" : text);
+           });
 }
 
 // Returns the option of assumed_message_bytes, whose default depends on another.

@@ -10,9 +10,12 @@ namespace attend::app {
 
 struct Options {
   // Addresses
-  std::string listen = "0.0.0.0:50051";         // gRPC; port 0: any free one
+  std::string listen = "0.0.0.0:50051";         // gRPC; port 0: any free one; or unix:PATH
+  int socket_mode = 0660;                       // of the file of unix:PATH
   std::string metrics_listen = "0.0.0.0:9464";  // HTTP; port 0: any free one; empty: off
   bool reflection = true;
+
+  std::string shared_memory_dir;  // tensors of callers on this host; empty: off
 
   // Resources
   int compute_threads = 0;                              // 0: the cgroup's CPU quota
@@ -37,8 +40,10 @@ struct ExitRequest {
 //
 //   # /etc/attend.toml
 //   listen = "0.0.0.0:50051"
+//   socket_mode = "600"
 //   metrics_listen = "off"
 //   reflection = false
+//   shared_memory_dir = "/dev/shm/attend"
 //   compute_threads = 4
 //   max_message_bytes = "64MiB"
 //   memory_budget = "1GiB"

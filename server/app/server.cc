@@ -13,11 +13,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/app/unix_socket.h"
 #include "server/compute/gemm.h"
 #include "server/logging/logger.h"
 #include "server/metrics/call_metrics.h"
 #include "server/metrics/endpoint.h"
 #include "server/rpc/service.h"
+#include "server/rpc/shared_memory.h"
 #include "server/runtime/admission.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/compute_pool.h"
@@ -58,6 +60,7 @@ v1::GetServerInfoResponse MakeServerInfo(const Options& options) {
   info.set_compute_threads(static_cast<uint32_t>(options.compute_threads));
   info.set_max_message_bytes(options.max_message_bytes);
   info.set_memory_budget_bytes(options.memory_budget_bytes);
+  info.set_shared_memory(!options.shared_memory_dir.empty());
   for (v1::DataType dtype :
        {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_BFLOAT16, v1::DATA_TYPE_FLOAT16}) {
     info.add_dtypes(dtype);
@@ -73,20 +76,24 @@ std::vector<metrics::MetricsRegistry::MethodName> MetricMethods() {
 
 class RunningServer final : public Server {
  public:
-  explicit RunningServer(const Options& options)
+  RunningServer(const Options& options, std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory)
       : options_(options),
         logger_(logging::ParseLevel(options.log_level).value_or(logging::Level::kInfo)),
         admission_(options.memory_budget_bytes),
         compute_(options.compute_threads),
         metrics_({ATTEND_VERSION, compute::OneDnnVersion(), compute::OneDnnIsa()}, MetricMethods(), Gauges()),
+        shared_memory_(std::move(shared_memory)),
         service_({compute_, admission_, buffers_, logger_, options.max_message_bytes, options.assumed_message_bytes},
-                 metrics_, MakeServerInfo(options)) {
+                 metrics_, MakeServerInfo(options), shared_memory_.get()) {
     WarmUp();
   }
 
   ~RunningServer() override { Shutdown(std::chrono::milliseconds(0)); }
 
   absl::Status Listen() {
+    if (on_socket_) {
+      if (absl::Status free = PrepareUnixSocket(options_.listen); !free.ok()) return free;
+    }
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port_);
@@ -97,7 +104,10 @@ class RunningServer final : public Server {
     builder.SetMaxSendMessageSize(-1);  // the wrapper bounds responses
     builder.SetOption(std::make_unique<ReflectionOption>(options_.reflection));
     builder.RegisterService(&service_);
-    grpc_ = builder.BuildAndStart();
+    {
+      const SocketMode mode(static_cast<mode_t>(options_.socket_mode));
+      grpc_ = builder.BuildAndStart();
+    }
     if (grpc_ == nullptr || port_ == 0) {
       return absl::UnavailableError(absl::StrCat("cannot listen on ", options_.listen,
                                                  ": the port is taken or the address is not this machine's"));
@@ -106,12 +116,13 @@ class RunningServer final : public Server {
     return ListenForMetrics();
   }
 
-  int port() const override { return port_; }
+  int port() const override { return on_socket_ ? 0 : port_; }
   int metrics_port() const override { return endpoint_ == nullptr ? 0 : endpoint_->port(); }
 
   std::string Banner() const override {
     return absl::StrCat(
-        "attend-server ", ATTEND_VERSION, " listening on ", WithPort(options_.listen, port()),
+        "attend-server ", ATTEND_VERSION, " listening on ",
+        on_socket_ ? options_.listen : WithPort(options_.listen, port()),
         endpoint_ == nullptr
             ? std::string(", metrics off")
             : absl::StrCat(", metrics on http://", WithPort(options_.metrics_listen, metrics_port()), "/metrics"),
@@ -182,11 +193,13 @@ class RunningServer final : public Server {
   }
 
   const Options options_;
+  const bool on_socket_ = IsUnixAddress(options_.listen);
   logging::Logger logger_;
   runtime::BufferPool buffers_;
   runtime::Admission admission_;
   runtime::ComputePool compute_;
   metrics::MetricsRegistry metrics_;
+  const std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory_;  // null: off
   rpc::Service service_;
   std::unique_ptr<grpc::Server> grpc_;
   std::atomic<bool> ready_{false};
@@ -195,12 +208,26 @@ class RunningServer final : public Server {
   int port_ = 0;
 };
 
+// After a large answer gRPC has a poller at work for up to 10 seconds, and its last user's end waits for that. With
+// this there is no last user: the process ends without waiting.
+void KeepGrpcUntilTheProcessEnds() {
+  static std::once_flag kept;
+  std::call_once(kept, grpc_init);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
+  KeepGrpcUntilTheProcessEnds();
   // Links the health service's description in, so that reflection can show it.
   grpc::health::v1::HealthCheckRequest::descriptor();
-  auto server = std::make_unique<RunningServer>(Resolve(options));
+  std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory;
+  if (!options.shared_memory_dir.empty()) {
+    auto opened = rpc::SharedMemoryFolder::Open(options.shared_memory_dir);
+    if (!opened.ok()) return opened.status();
+    shared_memory = *std::move(opened);
+  }
+  auto server = std::make_unique<RunningServer>(Resolve(options), std::move(shared_memory));
   if (absl::Status listening = server->Listen(); !listening.ok()) return listening;
   return server;
 }

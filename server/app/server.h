@@ -20,7 +20,7 @@ class Server {
 
   virtual ~Server() = default;  // as Shutdown with no grace
 
-  virtual int port() const = 0;            // the gRPC port
+  virtual int port() const = 0;            // the gRPC port; 0 on a Unix domain socket
   virtual int metrics_port() const = 0;    // 0 where metrics are off
   virtual std::string Banner() const = 0;  // one line: addresses, ISA, oneDNN version, threads
 

@@ -254,8 +254,7 @@ class AttentionOperation final : public Operation {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Operation>> DecodeAttention(absl::Span<const WireSlice> slices,
-                                                           runtime::BufferPool& pool) {
+absl::StatusOr<std::unique_ptr<Operation>> DecodeAttention(const RequestBytes& slices, runtime::BufferPool& pool) {
   v1::AttentionRequest request;
   absl::StatusOr<WireRequest> wire = WireRequest::Parse(slices, request);
   if (!wire.ok()) return wire.status();

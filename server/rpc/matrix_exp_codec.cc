@@ -141,8 +141,7 @@ absl::StatusOr<MatrixExpInputs> ReadInputs(const v1::MatrixExpRequest& request, 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Operation>> DecodeMatrixExp(absl::Span<const WireSlice> slices,
-                                                           runtime::BufferPool& pool) {
+absl::StatusOr<std::unique_ptr<Operation>> DecodeMatrixExp(const RequestBytes& slices, runtime::BufferPool& pool) {
   v1::MatrixExpRequest request;
   absl::StatusOr<WireRequest> wire = WireRequest::Parse(slices, request);
   if (!wire.ok()) return wire.status();

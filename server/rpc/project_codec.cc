@@ -10,8 +10,7 @@
 
 namespace attend::rpc {
 
-absl::StatusOr<std::unique_ptr<Operation>> DecodeProject(absl::Span<const WireSlice> slices,
-                                                         runtime::BufferPool& pool) {
+absl::StatusOr<std::unique_ptr<Operation>> DecodeProject(const RequestBytes& slices, runtime::BufferPool& pool) {
   v1::ProjectRequest request;
   absl::StatusOr<WireRequest> wire = WireRequest::Parse(slices, request);
   if (!wire.ok()) return wire.status();

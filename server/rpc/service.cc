@@ -11,6 +11,7 @@
 #include "server/rpc/matrix_exp_codec.h"
 #include "server/rpc/project_codec.h"
 #include "server/rpc/server_info_codec.h"
+#include "server/rpc/shared_call.h"
 
 namespace attend::rpc {
 namespace {
@@ -30,11 +31,14 @@ std::vector<std::string> MethodNames() {
 }
 
 Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& metrics,
-                 const v1::GetServerInfoResponse& server_info)
+                 const v1::GetServerInfoResponse& server_info, const SharedMemoryFolder* shared_memory)
     : environment_(environment) {
-  AddUnary("Attention", DecodeAttention, metrics);
-  AddUnary("MatrixExp", DecodeMatrixExp, metrics);
-  AddUnary("Project", DecodeProject, metrics);
+  const auto shared = [&](RequestDecoder decode) {
+    return WithSharedMemory(std::move(decode), shared_memory, environment.max_message_bytes);
+  };
+  AddUnary("Attention", shared(DecodeAttention), metrics);
+  AddUnary("MatrixExp", shared(DecodeMatrixExp), metrics);
+  AddUnary("Project", shared(DecodeProject), metrics);
   AddUnary("GetServerInfo", ServerInfoDecoder(server_info), metrics);
 }
 

@@ -10,6 +10,7 @@
 
 #include "attend/v1/attend.pb.h"
 #include "server/rpc/call.h"
+#include "server/rpc/shared_memory.h"
 
 namespace attend::rpc {
 
@@ -17,12 +18,13 @@ namespace attend::rpc {
 std::string ServiceName();
 std::vector<std::string> MethodNames();
 
-// Thread-safe. REQUIRES: what the environment and the metrics refer to outlives the server that this is registered
+// Thread-safe. `shared_memory` is null where tensors in shared memory are refused.
+// REQUIRES: what the environment, the metrics and it refer to outlives the server that this is registered
 // with.
 class Service final : public grpc::Service {
  public:
   Service(const CallEnvironment& environment, metrics::MetricsRegistry& metrics,
-          const v1::GetServerInfoResponse& server_info);
+          const v1::GetServerInfoResponse& server_info, const SharedMemoryFolder* shared_memory);
 
  private:
   void AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics);

@@ -1,13 +1,17 @@
 #include "server/rpc/tensor_decoder.h"
 
 #include <cmath>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/compute/convert.h"
 #include "server/rpc/field_error.h"
+#include "server/rpc/return_if_error.h"
+#include "server/rpc/shared_call.h"
 #include "server/rpc/tensor_header.h"
 
 namespace attend::rpc {
@@ -18,6 +22,7 @@ using compute::Tensor;
 
 // How many elements are gathered before they are checked or converted: small enough to still be in the nearest cache.
 constexpr size_t kStrideElements = 4096;
+constexpr size_t kStrideOfRegion = 32768;  // the same in the next cache: each stride costs a system call
 
 DType MemoryDType(DType wire) { return wire == DType::kBFloat16 || wire == DType::kFloat16 ? DType::kFloat32 : wire; }
 
@@ -42,8 +47,9 @@ class Gather {
   Gather(const TensorHeader& header, Values allowed, absl::string_view field, runtime::BufferPool& pool)
       : allowed_(allowed), field_(field), tensor_(MemoryDType(header.dtype), header.shape, pool) {}
 
-  absl::Status FromRaw(const TensorHeader& header) {
-    WireCursor in = header.raw;
+  // From the bytes of raw, or of a region of shared memory.
+  template <typename Source>
+  absl::Status FromBytes(Source& in, const TensorHeader& header) {
     switch (header.dtype) {
       case DType::kFloat32:
         return CopyChecked<float>(in, header.elements);
@@ -54,10 +60,9 @@ class Gather {
       case DType::kFloat16:
         return Convert(in, header.elements, compute::Float16ToFloat);
       case DType::kInt32:
-        in.Copy(tensor_.data<int32_t>(), header.raw.remaining());
-        return absl::OkStatus();
+        return Fetch(in, tensor_.data<int32_t>(), tensor_.bytes());
       case DType::kBool:
-        in.Copy(tensor_.data<uint8_t>(), header.raw.remaining());
+        RETURN_IF_ERROR(Fetch(in, tensor_.data<uint8_t>(), tensor_.bytes()));
         return CheckBools(header.elements);
     }
     return absl::InternalError("unhandled dtype");
@@ -115,12 +120,19 @@ class Gather {
     return absl::OkStatus();
   }
 
-  template <typename T>
-  absl::Status CopyChecked(WireCursor& in, int64_t count) {
+  static absl::Status Fetch(WireCursor& in, void* to, uint64_t bytes) {
+    in.Copy(to, bytes);
+    return absl::OkStatus();
+  }
+  static absl::Status Fetch(SharedRegion& in, void* to, uint64_t bytes) { return in.Read(to, bytes); }
+
+  template <typename T, typename Source>
+  absl::Status CopyChecked(Source& in, int64_t count) {
+    constexpr int64_t kStride = std::is_same_v<Source, WireCursor> ? kStrideElements : kStrideOfRegion;
     for (int64_t done = 0; done < count;) {
-      const int64_t step = std::min<int64_t>(count - done, kStrideElements);
+      const int64_t step = std::min<int64_t>(count - done, kStride);
       T* to = tensor_.data<T>() + filled_;
-      in.Copy(to, static_cast<uint64_t>(step) * sizeof(T));
+      RETURN_IF_ERROR(Fetch(in, to, static_cast<uint64_t>(step) * sizeof(T)));
       if (absl::Status status = CheckValues(to, step); !status.ok()) return status;
       filled_ += step;
       done += step;
@@ -128,11 +140,12 @@ class Gather {
     return absl::OkStatus();
   }
 
-  absl::Status Convert(WireCursor& in, int64_t count, void (*convert)(const uint16_t*, float*, size_t)) {
+  template <typename Source>
+  absl::Status Convert(Source& in, int64_t count, void (*convert)(const uint16_t*, float*, size_t)) {
     uint16_t half[kStrideElements];
     while (filled_ < count) {
       const int64_t step = std::min<int64_t>(count - filled_, kStrideElements);
-      in.Copy(half, static_cast<uint64_t>(step) * sizeof(uint16_t));
+      RETURN_IF_ERROR(Fetch(in, half, static_cast<uint64_t>(step) * sizeof(uint16_t)));
       float* to = tensor_.data<float>() + filled_;
       convert(half, to, static_cast<size_t>(step));
       if (absl::Status status = CheckValues(to, step); !status.ok()) return status;
@@ -175,11 +188,29 @@ absl::StatusOr<DecodedTensor> TensorDecoder::Decode(const v1::Tensor& stub, absl
   const std::vector<WireCursor> pieces = request_.Pieces(stub);
   absl::StatusOr<TensorHeader> header = ReadTensorHeader(pieces, field);
   if (!header.ok()) return header.status();
+  std::optional<SharedRegion> region;  // opened, and with it bounded, before memory is taken
+  if (header->payload == Payload::kShared) {
+    absl::StatusOr<SharedRegion> opened = OpenRegion(header->shared, absl::StrCat(field, ".shared"));
+    if (!opened.ok()) return opened.status();
+    region = *std::move(opened);
+  }
   Gather gather(*header, allowed, field, pool_);
-  absl::Status gathered =
-      header->payload == Payload::kRaw ? gather.FromRaw(*header) : gather.FromValues(*header, pieces);
+  absl::Status gathered;
+  if (region.has_value()) {
+    gathered = gather.FromBytes(*region, *header);
+  } else if (header->payload == Payload::kRaw) {
+    WireCursor raw = header->raw;
+    gathered = gather.FromBytes(raw, *header);
+  } else {
+    gathered = gather.FromValues(*header, pieces);
+  }
   if (!gathered.ok()) return gathered;
   return DecodedTensor{gather.Finish(), header->dtype};
+}
+
+absl::StatusOr<SharedRegion> TensorDecoder::OpenRegion(const v1::SharedMemory& place, absl::string_view field) const {
+  if (request_.shared() == nullptr) return NoSharedMemory(field);
+  return request_.shared()->OpenInput(place, field);
 }
 
 }  // namespace attend::rpc

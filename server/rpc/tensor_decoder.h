@@ -7,6 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "attend/v1/attend.pb.h"
 #include "server/compute/tensor.h"
+#include "server/rpc/shared_memory.h"
 #include "server/rpc/wire_reader.h"
 #include "server/runtime/buffer_pool.h"
 
@@ -26,12 +27,14 @@ class TensorDecoder {
   TensorDecoder(const WireRequest& request, runtime::BufferPool& pool) : request_(request), pool_(pool) {}
 
   // The tensor that `stub` (of the request's parsed message) stands for. INVALID_ARGUMENT, naming `field`, for an
-  // unknown dtype, a bad shape, payloads that are missing, doubled or of the wrong length, and values that are not
-  // allowed.
+  // unknown dtype, a bad shape, payloads that are missing, doubled or of the wrong length, shared memory
+  // that cannot be had, and values that are not allowed.
   absl::StatusOr<DecodedTensor> Decode(const v1::Tensor& stub, absl::string_view field,
                                        Values allowed = Values::kFinite) const;
 
  private:
+  absl::StatusOr<SharedRegion> OpenRegion(const v1::SharedMemory& place, absl::string_view field) const;
+
   const WireRequest& request_;
   runtime::BufferPool& pool_;
 };

@@ -19,7 +19,8 @@ struct RawHeader {
   compute::Shape shape;     // the first dimensions that came
   uint64_t dimensions = 0;  // how many came
   WireCursor raw;
-  std::array<uint64_t, 8> elements = {};  // by payload field
+  v1::SharedMemory shared;
+  std::array<uint64_t, 9> elements = {};  // by payload field
 };
 
 absl::string_view NameOf(Payload payload) {
@@ -36,6 +37,8 @@ absl::string_view NameOf(Payload payload) {
       return "int32_values";
     case Payload::kBools:
       return "bool_values";
+    case Payload::kShared:
+      return "shared";
   }
   return "?";
 }
@@ -83,6 +86,14 @@ bool CountElements(const WireTag& tag, WireCursor& in, WireType single, uint64_t
   return true;
 }
 
+bool ReadShared(WireCursor& in, v1::SharedMemory& shared) {
+  constexpr uint64_t kMostBytes = 4096;  // a file's name has at most 255
+  WireCursor body;
+  if (!in.TakeLengthDelimited(body) || body.remaining() > kMostBytes) return false;
+  std::string bytes(body.remaining(), '\0');
+  return body.Copy(bytes.data(), bytes.size()) && shared.MergeFromString(bytes);
+}
+
 bool ReadField(const WireTag& tag, WireCursor& in, RawHeader& header) {
   switch (tag.field) {
     case v1::Tensor::kDtypeFieldNumber: {
@@ -97,6 +108,10 @@ bool ReadField(const WireTag& tag, WireCursor& in, RawHeader& header) {
     case v1::Tensor::kRawFieldNumber:
       if (tag.type != WireType::kLengthDelimited) return in.SkipValue(tag);
       return in.TakeLengthDelimited(header.raw);
+    case v1::Tensor::kSharedFieldNumber:
+      if (tag.type != WireType::kLengthDelimited) return in.SkipValue(tag);
+      header.elements[tag.field] = 1;  // present, whatever its length
+      return ReadShared(in, header.shared);
     case v1::Tensor::kFloatValuesFieldNumber:
       return CountElements(tag, in, WireType::kFixed32, 4, header.elements[tag.field]);
     case v1::Tensor::kDoubleValuesFieldNumber:
@@ -122,7 +137,7 @@ bool ReadPieces(const std::vector<WireCursor>& pieces, RawHeader& header) {
 
 absl::StatusOr<Payload> PayloadOf(const RawHeader& header, absl::string_view field) {
   Payload payload = Payload::kNone;
-  for (int number = v1::Tensor::kRawFieldNumber; number <= v1::Tensor::kBoolValuesFieldNumber; ++number) {
+  for (int number = v1::Tensor::kRawFieldNumber; number <= v1::Tensor::kSharedFieldNumber; ++number) {
     if (header.elements[number] == 0) continue;
     if (payload != Payload::kNone) {
       return InvalidField(field, absl::StrCat("both ", NameOf(payload), " and ", NameOf(static_cast<Payload>(number))),
@@ -145,6 +160,7 @@ std::optional<DType> DTypeOfPayload(Payload payload) {
     case Payload::kInt32s:
       return DType::kInt32;
     case Payload::kRaw:
+    case Payload::kShared:
       break;
   }
   return std::nullopt;
@@ -209,16 +225,16 @@ absl::StatusOr<int64_t> CheckedElements(const RawHeader& header, absl::string_vi
 
 absl::Status CheckLength(const RawHeader& header, const TensorHeader& checked, absl::string_view field) {
   const uint64_t wanted = static_cast<uint64_t>(checked.elements);
-  if (checked.payload != Payload::kRaw) {
+  if (checked.payload != Payload::kRaw && checked.payload != Payload::kShared) {
     const uint64_t got = header.elements[static_cast<int>(checked.payload)];
     if (got == wanted) return absl::OkStatus();
     return InvalidField(field, absl::StrCat(got, " elements", checked.payload == Payload::kNone ? " (no payload)" : ""),
                         absl::StrCat(wanted, " elements for shape ", compute::ShapeToString(checked.shape)));
   }
   const uint64_t width = compute::SizeOf(checked.dtype);
-  const uint64_t got = header.raw.remaining();
+  const uint64_t got = checked.payload == Payload::kRaw ? header.raw.remaining() : header.shared.length();
   if (got % width == 0 && got / width == wanted) return absl::OkStatus();
-  return InvalidField(field, absl::StrCat(got, " bytes of raw"),
+  return InvalidField(field, absl::StrCat(got, " bytes of ", NameOf(checked.payload)),
                       absl::StrCat(wanted, " elements of ", width, " bytes for ", compute::NameOf(checked.dtype), " ",
                                    compute::ShapeToString(checked.shape)));
 }
@@ -243,6 +259,7 @@ absl::StatusOr<TensorHeader> ReadTensorHeader(const std::vector<WireCursor>& pie
   header.payload = *payload;
   header.dtype = *dtype;
   header.raw = raw.raw;
+  header.shared = raw.shared;
   if (absl::Status fits = CheckLength(raw, header, field); !fits.ok()) return fits;
   return header;
 }

@@ -6,20 +6,22 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "attend/v1/attend.pb.h"
 #include "server/compute/tensor.h"
 #include "server/rpc/wire_cursor.h"
 
 namespace attend::rpc {
 
 // The payload fields of Tensor, by their numbers in the contract.
-enum class Payload { kNone = 0, kRaw = 3, kFloats = 4, kDoubles = 5, kInt32s = 6, kBools = 7 };
+enum class Payload { kNone = 0, kRaw = 3, kFloats = 4, kDoubles = 5, kInt32s = 6, kBools = 7, kShared = 8 };
 
 struct TensorHeader {
   compute::DType dtype = compute::DType::kFloat32;
   compute::Shape shape;
   int64_t elements = 0;  // the product of the shape
   Payload payload = Payload::kNone;
-  WireCursor raw;  // with kRaw: the bytes
+  WireCursor raw;           // with kRaw: the bytes
+  v1::SharedMemory shared;  // with kShared: where the bytes are; their length fits, nothing else is checked
 };
 
 // Reads all but the payload of the Tensor made of `pieces`, and checks that dtype, shape and payload fit together.

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/field_error.h"
+#include "server/rpc/shared_call.h"
 
 namespace attend::rpc {
 namespace {
@@ -134,11 +135,22 @@ class Splitter {
   bool too_many_ = false;
 };
 
+void NoteResults(const google::protobuf::Message& message, SharedCall& shared) {
+  const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName("results");
+  if (field == nullptr || field->message_type() != v1::SharedMemory::descriptor() ||
+      !message.GetReflection()->HasField(message, field)) {
+    return;
+  }
+  const auto& place = message.GetReflection()->GetMessage(message, field);
+  shared.NoteResults(static_cast<const v1::SharedMemory&>(place));
+}
+
 }  // namespace
 
-absl::StatusOr<WireRequest> WireRequest::Parse(absl::Span<const WireSlice> slices, google::protobuf::Message& message) {
+absl::StatusOr<WireRequest> WireRequest::Parse(const RequestBytes& bytes, google::protobuf::Message& message) {
   WireRequest request;
-  const WireCursor whole(slices);
+  request.shared_ = bytes.shared;
+  const WireCursor whole(bytes.slices);
   request.bytes_ = whole.remaining();
   std::string rest;
   Splitter splitter(request.tensors_);
@@ -149,6 +161,7 @@ absl::StatusOr<WireRequest> WireRequest::Parse(absl::Span<const WireSlice> slice
     return InvalidField("request", absl::StrCat(request.bytes_, " bytes that end too early or are malformed"),
                         absl::StrCat("a serialized ", message.GetTypeName()));
   }
+  if (bytes.shared != nullptr) NoteResults(message, *bytes.shared);
   return request;
 }
 

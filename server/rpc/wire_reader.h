@@ -12,25 +12,29 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "attend/v1/attend.pb.h"
+#include "server/rpc/request_bytes.h"
 #include "server/rpc/wire_cursor.h"
 
 namespace attend::rpc {
 
 class WireRequest {
  public:
-  // Parses `slices` into `message`, which may be any message of the contract. Unknown fields are skipped.
+  // Parses `bytes` into `message`, which may be any message of the contract. Unknown fields are skipped.
   // REQUIRES: the slices' memory and the span outlive the request.
   // Returns INVALID_ARGUMENT where the bytes are not such a message.
-  static absl::StatusOr<WireRequest> Parse(absl::Span<const WireSlice> slices, google::protobuf::Message& message);
+  // A field "results" of type SharedMemory is noted in the request's SharedCall.
+  static absl::StatusOr<WireRequest> Parse(const RequestBytes& bytes, google::protobuf::Message& message);
 
   // The bodies of the Tensor that `stub` stands for.
   std::vector<WireCursor> Pieces(const v1::Tensor& stub) const;
 
   uint64_t bytes() const { return bytes_; }
+  SharedCall* shared() const { return shared_; }  // null: shared memory is refused
 
  private:
   std::vector<WireCursor> tensors_;
   uint64_t bytes_ = 0;
+  SharedCall* shared_ = nullptr;
 };
 
 }  // namespace attend::rpc

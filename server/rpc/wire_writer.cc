@@ -47,12 +47,16 @@ v1::DataType ToWire(DType dtype) {
   return v1::DATA_TYPE_UNSPECIFIED;
 }
 
-// Everything of a Tensor message up to the bytes of `raw`.
-std::string TensorHeaderBytes(const Tensor& tensor) {
+v1::Tensor WithoutElements(const Tensor& tensor) {
   v1::Tensor header;
   header.set_dtype(ToWire(tensor.dtype()));
   for (int64_t dimension : tensor.shape()) header.add_shape(dimension);
-  std::string bytes = header.SerializeAsString();
+  return header;
+}
+
+// Everything of a Tensor message up to the bytes of `raw`.
+std::string TensorHeaderBytes(const Tensor& tensor) {
+  std::string bytes = WithoutElements(tensor).SerializeAsString();
   if (tensor.bytes() > 0) bytes += FieldStart(v1::Tensor::kRawFieldNumber, tensor.bytes());
   return bytes;
 }
@@ -60,6 +64,11 @@ std::string TensorHeaderBytes(const Tensor& tensor) {
 }  // namespace
 
 void WireWriter::AddTensor(int number, Tensor tensor) {
+  if (sink_ != nullptr) {
+    const std::string placed = PlacedTensor(tensor);
+    AppendBytes(FieldStart(number, placed.size()));
+    return AppendBytes(placed);
+  }
   const std::string header = TensorHeaderBytes(tensor);
   AppendBytes(FieldStart(number, header.size() + tensor.bytes()));
   AppendTensorBody(header, std::move(tensor));
@@ -68,12 +77,14 @@ void WireWriter::AddTensor(int number, Tensor tensor) {
 void WireWriter::AddTensorEntry(int number, absl::string_view key, Tensor tensor) {
   constexpr int kKey = 1;
   constexpr int kValue = 2;
-  const std::string header = TensorHeaderBytes(tensor);
+  const std::string header = sink_ != nullptr ? PlacedTensor(tensor) : TensorHeaderBytes(tensor);
+  const size_t body = header.size() + (sink_ != nullptr ? 0 : tensor.bytes());
   std::string entry = FieldStart(kKey, key.size());
   entry.append(key.data(), key.size());
-  entry += FieldStart(kValue, header.size() + tensor.bytes());
-  AppendBytes(FieldStart(number, entry.size() + header.size() + tensor.bytes()));
+  entry += FieldStart(kValue, body);
+  AppendBytes(FieldStart(number, entry.size() + body));
   AppendBytes(entry);
+  if (sink_ != nullptr) return AppendBytes(header);
   AppendTensorBody(header, std::move(tensor));
 }
 
@@ -90,6 +101,12 @@ std::vector<WirePiece> WireWriter::Finish() {
   text_.clear();
   bytes_ = 0;
   return std::exchange(pieces_, {});
+}
+
+std::string WireWriter::PlacedTensor(const Tensor& tensor) {
+  v1::Tensor message = WithoutElements(tensor);
+  *message.mutable_shared() = sink_->Place(tensor);
+  return message.SerializeAsString();
 }
 
 void WireWriter::AppendBytes(absl::string_view bytes) {

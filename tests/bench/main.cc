@@ -8,6 +8,8 @@
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/project_bench.h"
+#include "tests/bench/plain_server.h"
+#include "tests/bench/rpc_bench.h"
 
 int main(int argc, char** argv) {
   using attend::bench::Figures;
@@ -21,7 +23,10 @@ int main(int argc, char** argv) {
       {"attention_window", attend::bench::BenchAttentionWindow},
       {"low_rank", attend::bench::BenchLowRank},
       {"project", attend::bench::BenchProject},
+      {"rpc", attend::bench::BenchRpc},
   };
+  // The rpc part's other side, in a process of its own.
+  if (argc == 3 && std::string(argv[1]) == "serve-plain") return attend::bench::ServePlainly(argv[2]);
   if (argc < 2) {
     std::fprintf(stderr, "usage: attend-bench REPORT.json [PART...]\n");
     return 2;

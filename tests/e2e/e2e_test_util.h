@@ -27,7 +27,7 @@ inline app::Options LoopbackOptions() {
 // A server with a channel of generous limits.
 class Loopback {
  public:
-  explicit Loopback(const app::Options& options = LoopbackOptions()) {
+  explicit Loopback(const app::Options& options = LoopbackOptions()) : listen_(options.listen) {
     auto started = app::Server::Start(options);
     if (!started.ok()) {
       ADD_FAILURE() << started.status();
@@ -45,12 +45,15 @@ class Loopback {
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
     return grpc::CreateCustomChannel(address(), grpc::InsecureChannelCredentials(), arguments);
   }
-  std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
+  std::string address() const {
+    return listen_.rfind("unix:", 0) == 0 ? listen_ : "127.0.0.1:" + std::to_string(server_->port());
+  }
   app::Server& server() { return *server_; }
   v1::AttentionService::Stub& stub() { return *stub_; }
   std::shared_ptr<grpc::Channel> channel() { return channel_; }
 
  private:
+  const std::string listen_;
   std::unique_ptr<app::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::AttentionService::Stub> stub_;

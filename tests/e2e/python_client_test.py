@@ -9,6 +9,7 @@ import math
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 SERVER, STUBS, SOURCE = sys.argv[1:4]
@@ -46,7 +47,9 @@ def softmax_attention(query, key, value, visible=True):
 class ServiceTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = subprocess.Popen([SERVER, "--listen", "127.0.0.1:0", "--metrics_listen", "127.0.0.1:0"],
+        cls.shared = tempfile.TemporaryDirectory()
+        cls.server = subprocess.Popen([SERVER, "--listen", "127.0.0.1:0", "--metrics_listen", "127.0.0.1:0",
+                                       "--shared_memory_dir", cls.shared.name],
                                       stdout=subprocess.PIPE, text=True)
         banner = cls.server.stdout.readline()
         cls.address = re.search(r"listening on (127\.0\.0\.1:\d+)", banner).group(1)
@@ -58,8 +61,10 @@ class ServiceTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.channel.close()
         cls.server.terminate()
-        assert cls.server.wait(timeout=30) == 0, "the server did not end cleanly"
+        # Large answers went out: gRPC's own end would take 10 seconds.
+        assert cls.server.wait(timeout=8) == 0, "the server did not end cleanly"
         cls.server.stdout.close()
+        cls.shared.cleanup()
 
     def attend(self, query, key, value, **request):
         heads = pb.Heads(query=to_tensor(query), key=to_tensor(key), value=to_tensor(value))
@@ -182,6 +187,30 @@ class ServiceTest(unittest.TestCase):
                 ends.append(np.sum(to_array(self.attend(*inputs).output) * slopes))
             difference = (ends[0] - ends[1]) / (2 * step)
             np.testing.assert_allclose(np.sum(to_array(answer.gradients[name]) * direction), difference, atol=1e-7)
+
+    def test_shared_memory(self):
+        random = np.random.default_rng(7)
+        arrays = np.stack([random.standard_normal((2, 3, 65, 8)) for _ in range(4)])
+        size = arrays[0].nbytes
+        arrays.tofile(self.shared.name + "/tensors")
+        place = lambda i, length=size: pb.SharedMemory(name="tensors", offset=i * size, length=length)
+        tensor = lambda i: pb.Tensor(dtype=pb.DATA_TYPE_FLOAT64, shape=arrays.shape[1:], shared=place(i))
+        request = pb.AttentionRequest(heads=pb.Heads(query=tensor(0), key=tensor(1), value=tensor(2)), results=place(3))
+        answer = self.stub.Attention(request)
+        self.assertEqual(answer.output.shared, place(3))
+        self.assertGreater(answer.stats.compute_seconds, 0)
+        output = np.fromfile(self.shared.name + "/tensors").reshape(arrays.shape)[3]
+        np.testing.assert_allclose(output, softmax_attention(*arrays[:3]), atol=1e-13, rtol=0)
+        self.assertTrue(self.stub.GetServerInfo(pb.GetServerInfoRequest()).shared_memory)
+
+        for name in ("../tensors", "/etc/passwd", "missing"):
+            request.heads.key.shared.name = name
+            error = self.refusal(self.stub.Attention, request)
+            self.assertEqual(error.code(), grpc.StatusCode.INVALID_ARGUMENT)
+            self.assertEqual(self.violation(error).field, "heads.key.shared.name")
+        request.heads.key.shared.CopyFrom(place(1))
+        request.results.CopyFrom(place(3, size - 1))
+        self.assertIn(f"expected {size} bytes", self.violation(self.refusal(self.stub.Attention, request)).description)
 
     def test_refusals_name_the_field(self):
         query = np.zeros((2, 3), "f4")

@@ -93,6 +93,29 @@ TEST(OptionValues, AddressesMayBeOffWhereTheyAreOptional) {
   EXPECT_THAT(std::string(OptionalAddressValue("of").status().message()), HasSubstr("or off"));
 }
 
+TEST(OptionValues, ListenTakesUnixSockets) {
+  EXPECT_EQ(*ListenValue("[::1]:0"), "[::1]:0");
+  EXPECT_EQ(*ListenValue("unix:/run/attend.sock"), "unix:/run/attend.sock");
+  EXPECT_EQ(*ListenValue("unix:///run/attend.sock"), "unix:/run/attend.sock");
+  EXPECT_EQ(*ListenValue("unix:sockets/a.sock"), "unix:sockets/a.sock");
+  EXPECT_TRUE(ListenValue("unix:" + std::string(107, 's')).ok());
+  for (const std::string& text :
+       {std::string("unix:"), std::string("unix://host/a"), std::string("unix:a b"), std::string("unix:a%20b"),
+        std::string("unix:a?b"), std::string("unix:a#b"), std::string("unix:a,b"), "unix:" + std::string(108, 's')}) {
+    EXPECT_THAT(std::string(ListenValue(text).status().message()), HasSubstr("allowed: unix:PATH")) << text;
+  }
+  EXPECT_THAT(std::string(ListenValue("nowhere").status().message()), HasSubstr("or unix:PATH"));
+}
+
+TEST(OptionValues, FileModesAreOctal) {
+  EXPECT_EQ(*FileModeValue("660"), std::to_string(0660));
+  EXPECT_EQ(*FileModeValue("0777"), std::to_string(0777));
+  EXPECT_EQ(*FileModeValue("0"), "0");
+  for (const char* text : {"", "8", "1000", "-1", "0x7", "rw-", "77777777777777777777"}) {
+    EXPECT_FALSE(FileModeValue(text).ok()) << text;
+  }
+}
+
 TEST(OptionValues, LogLevels) {
   EXPECT_EQ(*LogLevelValue("warn"), "warn");
   EXPECT_THAT(std::string(LogLevelValue("loud").status().message()), HasSubstr("got \"loud\"; allowed: trace, debug"));

@@ -19,16 +19,10 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr const char* kVariables[] = {"ATTEND_CONFIG",
-                                      "ATTEND_LISTEN",
-                                      "ATTEND_METRICS_LISTEN",
-                                      "ATTEND_REFLECTION",
-                                      "ATTEND_COMPUTE_THREADS",
-                                      "ATTEND_MAX_MESSAGE_BYTES",
-                                      "ATTEND_MEMORY_BUDGET",
-                                      "ATTEND_LOG_LEVEL",
-                                      "ATTEND_ASSUMED_MESSAGE_BYTES",
-                                      "ATTEND_SHUTDOWN_GRACE_SECONDS"};
+constexpr const char* kVariables[] = {
+    "ATTEND_CONFIG",         "ATTEND_LISTEN",     "ATTEND_SOCKET_MODE",           "ATTEND_SHARED_MEMORY_DIR",
+    "ATTEND_METRICS_LISTEN", "ATTEND_REFLECTION", "ATTEND_COMPUTE_THREADS",       "ATTEND_MAX_MESSAGE_BYTES",
+    "ATTEND_MEMORY_BUDGET",  "ATTEND_LOG_LEVEL",  "ATTEND_ASSUMED_MESSAGE_BYTES", "ATTEND_SHUTDOWN_GRACE_SECONDS"};
 
 // Parses with the environment and files that a test makes, and none of the machine's.
 class OptionsTest : public ::testing::Test {
@@ -94,6 +88,8 @@ class OptionsTest : public ::testing::Test {
 TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
   const Options options = MustParse({});
   EXPECT_EQ(options.listen, "0.0.0.0:50051");
+  EXPECT_EQ(options.socket_mode, 0660);
+  EXPECT_EQ(options.shared_memory_dir, "");
   EXPECT_EQ(options.metrics_listen, "0.0.0.0:9464");
   EXPECT_TRUE(options.reflection);
   EXPECT_EQ(options.compute_threads, 0);
@@ -106,6 +102,8 @@ TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
 
 void ExpectAllChanged(const Options& options) {
   EXPECT_EQ(options.listen, "[::1]:1");
+  EXPECT_EQ(options.socket_mode, 0600);
+  EXPECT_EQ(options.shared_memory_dir, "/dev/shm/a");
   EXPECT_EQ(options.metrics_listen, "");
   EXPECT_FALSE(options.reflection);
   EXPECT_EQ(options.compute_threads, 3);
@@ -117,13 +115,16 @@ void ExpectAllChanged(const Options& options) {
 }
 
 TEST_F(OptionsTest, EveryOptionIsAFlag) {
-  ExpectAllChanged(MustParse({"--listen", "[::1]:1", "--metrics_listen", "off", "--no-reflection", "--compute_threads",
-                              "3", "--max_message_bytes=64MiB", "--memory_budget", "1GiB", "--assumed_message_bytes",
-                              "4096", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
+  ExpectAllChanged(
+      MustParse({"--listen", "[::1]:1", "--socket_mode", "600", "--shared_memory_dir", "/dev/shm/a", "--metrics_listen",
+                 "off", "--no-reflection", "--compute_threads", "3", "--max_message_bytes=64MiB", "--memory_budget",
+                 "1GiB", "--assumed_message_bytes", "4096", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
 }
 
 TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
   Set("ATTEND_LISTEN", "[::1]:1");
+  Set("ATTEND_SOCKET_MODE", "600");
+  Set("ATTEND_SHARED_MEMORY_DIR", "/dev/shm/a");
   Set("ATTEND_METRICS_LISTEN", "off");
   Set("ATTEND_REFLECTION", "false");
   Set("ATTEND_COMPUTE_THREADS", "3");
@@ -138,6 +139,8 @@ TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
 constexpr const char* kFile =
     "# how we run it\n"
     "listen = \"[::1]:1\"\n"
+    "socket_mode = \"600\"\n"
+    "shared_memory_dir = \"/dev/shm/a\"\n"
     "metrics_listen = \"off\"  # nobody scrapes\n"
     "reflection = false\n"
     "\n"
@@ -218,6 +221,8 @@ TEST_F(OptionsTest, BadValuesNameTheFlagWhatCameAndWhatIsAllowed) {
   ExpectRefused({"--listen", "127.0.0.1:70000"}, {"--listen", "\"127.0.0.1:70000\"", "0 to 65535"});
   ExpectRefused({"--listen", "off"}, {"--listen", "\"off\"", "HOST:PORT"});
   ExpectRefused({"--metrics_listen", "::1:80"}, {"--metrics_listen", "\"::1:80\"", "or off"});
+  ExpectRefused({"--listen", "unix:"}, {"--listen", "\"unix:\"", "unix:PATH"});
+  ExpectRefused({"--socket_mode", "rw"}, {"--socket_mode", "\"rw\"", "octal"});
   ExpectRefused({"--reflection=maybe"}, {"--reflection", "\"maybe\"", "true or false"});
   ExpectRefused({"--compute_threads", "many"}, {"--compute_threads", "\"many\"", "0 to 1024"});
   ExpectRefused({"--compute_threads", "-1"}, {"--compute_threads", "\"-1\"", "0 to 1024"});
@@ -260,10 +265,10 @@ TEST_F(OptionsTest, HelpListsEveryFlagInGroups) {
   for (const char* group : {"\nGeneral:\n", "\nAddresses:\n", "\nResources:\n", "\nLife cycle:\n", "\nLogs:\n"}) {
     EXPECT_THAT(help.out, HasSubstr(group));
   }
-  for (const char* flag :
-       {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--metrics_listen HOST:PORT",
-        "--reflection,--no-reflection", "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
-        "--assumed_message_bytes BYTES", "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
+  for (const char* flag : {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--socket_mode MODE",
+                           "--shared_memory_dir DIR", "--metrics_listen HOST:PORT", "--reflection,--no-reflection",
+                           "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
+                           "--assumed_message_bytes BYTES", "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
   }
   EXPECT_THAT(help.out, AllOf(HasSubstr("Default 0.0.0.0:50051"), HasSubstr("Default 256MiB"), HasSubstr("ATTEND_")));
