@@ -1,15 +1,21 @@
 // Aligned memory that is used again instead of being given back to the system after each call: fresh pages cost as
 // much to touch as the copies that fill them. Thread-safe. A Buffer may outlive the pool.
+//
+// What the pool holds, in use and idle together, never exceeds the recent peak of what was in use: an idle block of
+// another size makes room for a new one, longest unused first. A peak is forgotten after one to two kPeakWindow.
 #ifndef ATTEND_SERVER_RUNTIME_BUFFER_POOL_H_
 #define ATTEND_SERVER_RUNTIME_BUFFER_POOL_H_
 
+#include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
-#include <span>
+
+#include "server/runtime/block.h"
 
 namespace attend::runtime {
 
-inline constexpr size_t kBufferAlignment = 64;
+inline constexpr size_t kBufferAlignment = kBlockAlignment;
 
 namespace internal {
 class PoolState;
@@ -44,10 +50,13 @@ class Buffer {
 
 class BufferPool {
  public:
+  using Clock = std::chrono::steady_clock;
+
   static constexpr size_t kDefaultMaxIdleBytes = size_t{256} << 20;
+  static constexpr std::chrono::seconds kPeakWindow{10};
 
   // Keeps at most `max_idle_bytes` of blocks that nobody uses; more than that goes back to the system.
-  explicit BufferPool(size_t max_idle_bytes = kDefaultMaxIdleBytes);
+  explicit BufferPool(size_t max_idle_bytes = kDefaultMaxIdleBytes, std::function<Clock::time_point()> now = Clock::now);
 
   // A block of `bytes`, aligned to kBufferAlignment. Throws std::bad_alloc where the system has none: callers bound
   // what they ask for beforehand.
@@ -57,6 +66,10 @@ class BufferPool {
   Buffer AllocateArray(size_t count) {
     return Allocate(count * sizeof(T));
   }
+
+  // Gives back to the system what the recent peak no longer covers. Otherwise that happens when a block is
+  // taken or returned: to be called now and then while nothing is.
+  void Trim();
 
   size_t idle_bytes() const;    // kept for the next call
   size_t in_use_bytes() const;  // held by Buffers now

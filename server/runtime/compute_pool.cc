@@ -1,6 +1,8 @@
 #include "server/runtime/compute_pool.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <new>
 #include <utility>
 
@@ -11,6 +13,8 @@ namespace {
 constexpr double kClaimFlops = 1e6;
 // How much further than a waiting call a call may be before it gives up its slot (about 0.1 ms).
 constexpr double kQuantumFlops = 1e7;
+// Among calls that had equal shares, one without a deadline stands as if it had this one.
+constexpr std::chrono::seconds kPatience{30};
 
 }  // namespace
 
@@ -40,8 +44,14 @@ struct ComputePool::Flow {
   bool started = false;
   bool has_slot = false;
   double virtual_time = 0;
+  Cancellation::Clock::time_point due;  // its deadline, or arrival + kPatience where that is earlier
   Loop* loop = nullptr;
   std::condition_variable slot_granted;
+
+  // Calls whose shares differ by less than a quantum count as equal: then who has less time left goes first.
+  std::pair<double, Cancellation::Clock::time_point> rank() const {
+    return {std::floor(virtual_time / kQuantumFlops), due};
+  }
 };
 
 class ComputePool::FlowExecutor final : public Executor {
@@ -77,6 +87,7 @@ void ComputePool::Start(std::shared_ptr<const Cancellation> cancellation, Job jo
   auto flow = std::make_shared<Flow>();
   flow->cancellation = std::move(cancellation);
   flow->job = std::move(job);
+  flow->due = std::min(flow->cancellation->deadline(), Cancellation::Clock::now() + kPatience);
   Lock lock(mutex_);
   ++flows_;
   flow->virtual_time = virtual_time_;
@@ -178,7 +189,7 @@ void ComputePool::GrantFreeSlots() {
 }
 
 bool ComputePool::GrantOne() {
-  const auto earlier = [](const auto& a, const auto& b) { return a->virtual_time < b->virtual_time; };
+  const auto earlier = [](const auto& a, const auto& b) { return a->rank() < b->rank(); };
   const auto waiting = std::min_element(waiting_.begin(), waiting_.end(), earlier);
   std::shared_ptr<Flow> helped;
   for (const auto& open : open_) {

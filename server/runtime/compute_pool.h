@@ -3,7 +3,7 @@
 // There are as many slots as compute threads; only who holds a slot computes. A call's job runs on one thread that
 // holds a slot; while it runs tiles, free slots help it, and at tile boundaries a slot moves to whichever call has had
 // the least floating-point work so far (start-time fair queueing), so that a small call does not wait behind a large
-// one. A job that lost its slot sleeps in its thread: more threads than slots may exist, never more that compute.
+// one; among equals to the one whose deadline is nearest. A job that lost its slot sleeps in its thread: more threads than slots may exist, never more that compute.
 #ifndef ATTEND_SERVER_RUNTIME_COMPUTE_POOL_H_
 #define ATTEND_SERVER_RUNTIME_COMPUTE_POOL_H_
 
