@@ -63,27 +63,30 @@ std::optional<Busy> Admission::WhyBusy(const Rank& rank, uint64_t bytes, Clock::
   if (!busy.queue_full && deadline == Clock::time_point::max()) return std::nullopt;
   const Clock::time_point now = now_();
   if (const std::optional<double> rate = drain_rate_.PerSecond(now)) {
-    busy.predicted_wait = std::chrono::duration<double>(ShareUpTo(rank, bytes) / *rate);
+    const double queued = ShareUpTo(rank, bytes);
+    busy.predicted_wait = std::chrono::duration<double>(queued / *rate);
+    // While a queue stands, a call stays admitted for as long as those admitted now take to drain.
+    busy.predicted_answer = std::chrono::duration<double>((queued + Share(admitted_calls_, reserved_bytes_)) / *rate);
   }
-  const bool too_late = busy.predicted_wait.has_value() && deadline != Clock::time_point::max() &&
-                        *busy.predicted_wait > std::chrono::duration<double>(deadline - now);
+  const bool too_late = busy.predicted_answer.has_value() && deadline != Clock::time_point::max() &&
+                        *busy.predicted_answer > std::chrono::duration<double>(deadline - now);
   if (busy.queue_full || too_late) return busy;
   return std::nullopt;
 }
 
 // Of the call itself and all that go before it.
 double Admission::ShareUpTo(const Rank& rank, uint64_t bytes) const {
-  double share = Share(bytes);
+  double share = Share(1, bytes);
   for (auto ahead = waiting_.begin(); ahead != waiting_.end() && ahead->first < rank; ++ahead) {
-    share += Share(ahead->second.bytes);
+    share += Share(1, ahead->second.bytes);
   }
   return share;
 }
 
-// What a call takes of all there is, be it memory or a place.
-double Admission::Share(uint64_t bytes) const {
+// What calls take of all there is, be it memory or places.
+double Admission::Share(int64_t calls, uint64_t bytes) const {
   return std::max(static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(limits_.budget_bytes, 1)),
-                  1 / static_cast<double>(std::max<int64_t>(limits_.max_calls, 1)));
+                  static_cast<double>(calls) / static_cast<double>(std::max<int64_t>(limits_.max_calls, 1)));
 }
 
 Admission::Growth Admission::Grow(Reservation& reservation, uint64_t bytes, const Cancellation& call, Grown grown) {
@@ -169,7 +172,7 @@ bool Admission::TakeWaiting(std::vector<Event>& due) {
   if (admitted_calls_ >= limits_.max_calls || !HasRoom(call.bytes)) return false;
   reserved_bytes_ += call.bytes;
   ++admitted_calls_;
-  drain_rate_.Admitted(Share(call.bytes), now_());
+  drain_rate_.Admitted(Share(1, call.bytes), now_());
   due.push_back([admitted = std::move(call.admitted),
                  reservation = Reservation(this, first->first.second, call.bytes)]() mutable {
     std::move(admitted)(std::move(reservation));
@@ -186,6 +189,11 @@ uint64_t Admission::reserved_bytes() const {
 int64_t Admission::admitted_calls() const {
   std::lock_guard lock(mutex_);
   return admitted_calls_;
+}
+
+uint64_t Admission::arrived_calls() const {
+  std::lock_guard lock(mutex_);
+  return next_ticket_ - 1;
 }
 
 int64_t Admission::waiting_calls() const {

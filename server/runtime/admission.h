@@ -60,8 +60,9 @@ class Reservation {
 // Why a call was not even queued.
 struct Busy {
   int64_t waiting_calls = 0;
-  bool queue_full = false;  // else: its turn would come after its deadline
-  std::optional<std::chrono::duration<double>> predicted_wait;
+  bool queue_full = false;  // else: it would be answered after its deadline
+  std::optional<std::chrono::duration<double>> predicted_wait = std::nullopt;    // until it would be admitted
+  std::optional<std::chrono::duration<double>> predicted_answer = std::nullopt;  // until it would be done, as the calls at work are
 };
 
 class Admission {
@@ -96,6 +97,7 @@ class Admission {
   uint64_t budget_bytes() const { return limits_.budget_bytes; }
   uint64_t reserved_bytes() const;
   int64_t admitted_calls() const;
+  uint64_t arrived_calls() const;  // since the start
   int64_t waiting_calls() const;  // to be admitted
   int64_t growing_calls() const;  // admitted, and waiting for more
 
@@ -122,7 +124,7 @@ class Admission {
   bool HasRoom(uint64_t bytes) const {
     return reserved_bytes_ <= limits_.budget_bytes && bytes <= limits_.budget_bytes - reserved_bytes_;
   }
-  double Share(uint64_t bytes) const;
+  double Share(int64_t calls, uint64_t bytes) const;
   double ShareUpTo(const Rank& rank, uint64_t bytes) const;
   std::optional<Busy> WhyBusy(const Rank& rank, uint64_t bytes, Clock::time_point deadline) const;
 

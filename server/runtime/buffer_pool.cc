@@ -19,8 +19,8 @@ using Clock = BufferPool::Clock;
 // wastes at most an eighth and lets calls of similar sizes share blocks.
 class PoolState {
  public:
-  PoolState(size_t max_idle_bytes, std::function<Clock::time_point()> now)
-      : max_idle_bytes_(max_idle_bytes), now_(std::move(now)), window_began_(now_()) {}
+  PoolState(const BufferPool::Limits& limits, std::function<Clock::time_point()> now)
+      : limits_(limits), now_(std::move(now)), window_began_(now_()) {}
   ~PoolState() { Free(TakeIdleBeyond(0)); }
   PoolState(const PoolState&) = delete;
   PoolState& operator=(const PoolState&) = delete;
@@ -51,10 +51,13 @@ class PoolState {
     Free(surplus);
   }
 
-  void Trim() {
+  void Trim() { CountOutside(0, 0); }
+
+  void CountOutside(size_t more, size_t less) {
     std::vector<Idle> surplus;
     {
       std::lock_guard lock(mutex_);
+      outside_bytes_ = outside_bytes_ + more - less;
       UpdatePeak();
       surplus = TakeIdleBeyond(AllowedIdle());
     }
@@ -68,6 +71,10 @@ class PoolState {
   size_t in_use_bytes() const {
     std::lock_guard lock(mutex_);
     return in_use_bytes_;
+  }
+  size_t total_bytes() const {
+    std::lock_guard lock(mutex_);
+    return in_use_bytes_ + idle_bytes_ + outside_bytes_;
   }
 
  private:
@@ -127,16 +134,19 @@ class PoolState {
   }
 
   size_t AllowedIdle() const {
-    return std::min(max_idle_bytes_, std::max(window_peak_, last_window_peak_) - in_use_bytes_);
+    const size_t taken = in_use_bytes_ + outside_bytes_;
+    const size_t room = limits_.max_total_bytes > taken ? limits_.max_total_bytes - taken : 0;
+    return std::min({limits_.max_idle_bytes, room, std::max(window_peak_, last_window_peak_) - in_use_bytes_});
   }
 
-  const size_t max_idle_bytes_;
+  const BufferPool::Limits limits_;
   const std::function<Clock::time_point()> now_;
   mutable std::mutex mutex_;
   // Guarded by mutex_:
   std::map<size_t, FreeList> idle_;  // by capacity; no list is empty
   size_t idle_bytes_ = 0;
   size_t in_use_bytes_ = 0;
+  size_t outside_bytes_ = 0;
   Clock::time_point window_began_;
   size_t window_peak_ = 0;       // of in_use_bytes_
   size_t last_window_peak_ = 0;  // of the window before
@@ -184,8 +194,31 @@ void Buffer::Release() {
   data_ = nullptr;
 }
 
-BufferPool::BufferPool(size_t max_idle_bytes, std::function<Clock::time_point()> now)
-    : state_(std::make_shared<internal::PoolState>(max_idle_bytes, std::move(now))) {}
+OutsideMemory::OutsideMemory(OutsideMemory&& other) noexcept
+    : pool_(std::move(other.pool_)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+OutsideMemory& OutsideMemory::operator=(OutsideMemory&& other) noexcept {
+  if (this != &other) {
+    if (pool_ != nullptr) pool_->CountOutside(0, bytes_);
+    pool_ = std::move(other.pool_);
+    bytes_ = std::exchange(other.bytes_, 0);
+  }
+  return *this;
+}
+
+OutsideMemory::~OutsideMemory() {
+  if (pool_ != nullptr) pool_->CountOutside(0, bytes_);
+}
+
+BufferPool::BufferPool() : BufferPool(Limits()) {}
+
+BufferPool::BufferPool(const Limits& limits, std::function<Clock::time_point()> now)
+    : state_(std::make_shared<internal::PoolState>(limits, std::move(now))) {}
+
+OutsideMemory BufferPool::CountOutside(size_t bytes) {
+  state_->CountOutside(bytes, 0);
+  return OutsideMemory(state_, bytes);
+}
 
 Buffer BufferPool::Allocate(size_t bytes) {
   const size_t capacity = CapacityFor(bytes);
@@ -196,5 +229,6 @@ void BufferPool::Trim() { state_->Trim(); }
 
 size_t BufferPool::idle_bytes() const { return state_->idle_bytes(); }
 size_t BufferPool::in_use_bytes() const { return state_->in_use_bytes(); }
+size_t BufferPool::total_bytes() const { return state_->total_bytes(); }
 
 }  // namespace attend::runtime

@@ -151,29 +151,30 @@ class AdmissionUnderLoad : public ::testing::Test {
   Admission admission_{{.budget_bytes = 100}, [this] { return now_; }};
 };
 
-TEST_F(AdmissionUnderLoad, RefusesWhoWouldWaitBeyondItsDeadline) {
+TEST_F(AdmissionUnderLoad, RefusesWhoWouldBeAnsweredAfterItsDeadline) {
   Caller running(admission_, 100);
-  Caller ahead(admission_, 100);  // two halves before it, two of its own: 0.4 s for the next
-  Caller in_time(admission_, 100, now_ + std::chrono::milliseconds(500));
+  Caller behind(admission_, 100);  // without a deadline, and so behind the others
+  // 5 budgets drain per second: 0.2 s until admitted, 0.2 s more until answered.
+  Caller in_time(admission_, 100, now_ + std::chrono::milliseconds(450));
   EXPECT_FALSE(in_time.busy.has_value());
   ASSERT_TRUE(admission_.Withdraw(in_time.ticket));
-  Caller too_late(admission_, 100, now_ + std::chrono::milliseconds(150));
+  Caller too_late(admission_, 100, now_ + std::chrono::milliseconds(350));
   ASSERT_TRUE(too_late.busy.has_value());
   EXPECT_FALSE(too_late.busy->queue_full);
   ASSERT_TRUE(too_late.busy->predicted_wait.has_value());
-  // Before a call without a deadline it goes, and so only its own share counts: 1 of the 5 that drain per second.
   EXPECT_NEAR(too_late.busy->predicted_wait->count(), 0.2, 1e-6);
+  EXPECT_NEAR(too_late.busy->predicted_answer->count(), 0.4, 1e-6);
 }
 
-TEST_F(AdmissionUnderLoad, CountsOnlyThoseAhead) {
+TEST_F(AdmissionUnderLoad, CountsThoseAheadAlone) {
   Caller running(admission_, 100);
-  Caller later(admission_, 100, now_ + seconds(20));
-  Caller sooner(admission_, 100, now_ + seconds(1));
-  Caller middle(admission_, 50, now_ + std::chrono::milliseconds(1100));
-  EXPECT_FALSE(middle.busy.has_value());
-  Caller too_late(admission_, 100, now_ + std::chrono::milliseconds(1150) - std::chrono::milliseconds(1000));
-  ASSERT_TRUE(too_late.busy.has_value());
-  EXPECT_NEAR(too_late.busy->predicted_wait->count(), 0.2, 1e-6);
+  Caller ahead(admission_, 100, now_ + seconds(1));
+  Caller behind(admission_, 100, now_ + seconds(20));
+  Caller in_time(admission_, 50, now_ + std::chrono::milliseconds(1100));  // 0.2 + 0.1 + 0.2 s
+  EXPECT_FALSE(in_time.busy.has_value());
+  Caller first(admission_, 100, now_ + std::chrono::milliseconds(100));
+  ASSERT_TRUE(first.busy.has_value());
+  EXPECT_NEAR(first.busy->predicted_wait->count(), 0.2, 1e-6);
 }
 
 TEST_F(AdmissionUnderLoad, WithoutADeadlineItWaits) {

@@ -43,7 +43,7 @@ TEST(BufferPool, UsesABlockAgain) {
 }
 
 TEST(BufferPool, GivesBackWhatExceedsItsIdleLimit) {
-  BufferPool pool(5000);
+  BufferPool pool({.max_idle_bytes = 5000});
   {
     std::vector<Buffer> buffers;
     for (int i = 0; i < 10; ++i) buffers.push_back(pool.Allocate(2048));
@@ -56,7 +56,7 @@ TEST(BufferPool, GivesBackWhatExceedsItsIdleLimit) {
 // A pool on a clock that stands still until it is moved.
 struct TimedPool {
   BufferPool::Clock::time_point now{};
-  BufferPool pool{BufferPool::kDefaultMaxIdleBytes, [this] { return now; }};
+  BufferPool pool{BufferPool::Limits(), [this] { return now; }};
 
   size_t held() const { return pool.in_use_bytes() + pool.idle_bytes(); }
 };
@@ -111,6 +111,30 @@ TEST(BufferPool, ReturningABlockTrimsAsWell) {
   timed.now += 2 * BufferPool::kPeakWindow;
   { Buffer small = timed.pool.Allocate(1 << 20); }
   EXPECT_EQ(timed.pool.idle_bytes(), size_t{1} << 20);
+}
+
+TEST(BufferPool, KeepsLessIdleWhileOthersHoldMemory) {
+  BufferPool pool({.max_total_bytes = 10 << 20});
+  {
+    std::vector<Buffer> buffers;
+    for (int i = 0; i < 8; ++i) buffers.push_back(pool.Allocate(1 << 20));
+  }
+  EXPECT_EQ(pool.idle_bytes(), size_t{8} << 20);
+  {
+    const OutsideMemory message = pool.CountOutside(4 << 20);
+    EXPECT_EQ(pool.idle_bytes(), size_t{6} << 20);
+    OutsideMemory another = pool.CountOutside(20 << 20);
+    EXPECT_EQ(pool.idle_bytes(), 0u);
+    another = OutsideMemory();
+    std::vector<Buffer> buffers;
+    for (int i = 0; i < 6; ++i) buffers.push_back(pool.Allocate(1 << 20));
+    buffers.clear();
+    EXPECT_EQ(pool.idle_bytes(), size_t{6} << 20);
+  }
+  std::vector<Buffer> buffers;
+  for (int i = 0; i < 8; ++i) buffers.push_back(pool.Allocate(1 << 20));
+  buffers.clear();
+  EXPECT_EQ(pool.idle_bytes(), size_t{8} << 20);
 }
 
 TEST(BufferPool, MovedFromBufferOwnsNothing) {
