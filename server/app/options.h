@@ -19,7 +19,7 @@ struct Options {
   uint64_t max_message_bytes = uint64_t{256} << 20;     // one request or response
   uint64_t memory_budget_bytes = 0;                     // 0: half of the cgroup's limit
   uint64_t assumed_message_bytes = uint64_t{16} << 20;  // reserved for a call that does not state its size
-  int max_calls = 256;                                  // admitted at once
+  int max_calls = 64;                                   // admitted at once
   int max_queue = 1024;                                 // waiting to be admitted; more are refused
 
   // Life cycle

@@ -219,6 +219,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     record_.response_bytes = static_cast<int64_t>(writer.bytes());
     response_ = ToByteBuffer(writer.Finish());
     operation_.reset();
+    reservation_.Answered();
     reservation_.ShrinkTo(static_cast<uint64_t>(record_.response_bytes));
     record_.encode_seconds += Lap();
   }

@@ -4,11 +4,18 @@
 #include <cassert>
 
 namespace attend::runtime {
+namespace {
+
+// Predictions are averages: a call that would be answered just in time would be late as often as not.
+constexpr double kMargin = 1.25;
+
+}  // namespace
 
 Reservation::Reservation(Reservation&& other) noexcept
     : admission_(std::exchange(other.admission_, nullptr)),
       ticket_(other.ticket_),
-      bytes_(std::exchange(other.bytes_, 0)) {}
+      bytes_(std::exchange(other.bytes_, 0)),
+      admitted_bytes_(other.admitted_bytes_) {}
 
 Reservation& Reservation::operator=(Reservation&& other) noexcept {
   if (this != &other) {
@@ -16,6 +23,7 @@ Reservation& Reservation::operator=(Reservation&& other) noexcept {
     admission_ = std::exchange(other.admission_, nullptr);
     ticket_ = other.ticket_;
     bytes_ = std::exchange(other.bytes_, 0);
+    admitted_bytes_ = other.admitted_bytes_;
   }
   return *this;
 }
@@ -28,6 +36,10 @@ void Reservation::ShrinkTo(uint64_t bytes) {
   if (admission_ == nullptr || bytes >= bytes_) return;
   admission_->GiveBack(bytes_ - bytes, false);
   bytes_ = bytes;
+}
+
+void Reservation::Answered() {
+  if (admission_ != nullptr) admission_->CountAnswered(admitted_bytes_);
 }
 
 Admission::Admission(const AdmissionLimits& limits, std::function<Clock::time_point()> now)
@@ -69,7 +81,7 @@ std::optional<Busy> Admission::WhyBusy(const Rank& rank, uint64_t bytes, Clock::
     busy.predicted_answer = std::chrono::duration<double>((queued + Share(admitted_calls_, reserved_bytes_)) / *rate);
   }
   const bool too_late = busy.predicted_answer.has_value() && deadline != Clock::time_point::max() &&
-                        *busy.predicted_answer > std::chrono::duration<double>(deadline - now);
+                        *busy.predicted_answer * kMargin > std::chrono::duration<double>(deadline - now);
   if (busy.queue_full || too_late) return busy;
   return std::nullopt;
 }
@@ -144,6 +156,11 @@ void Admission::GiveBack(uint64_t bytes, bool leaves) {
   for (Event& event : due) std::move(event)();
 }
 
+void Admission::CountAnswered(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  if (!waiting_.empty()) drain_rate_.Answered(Share(1, bytes), now_());
+}
+
 std::vector<Admission::Event> Admission::TakeDue() {
   std::vector<Event> due;
   while (growing_.empty() ? TakeWaiting(due) : TakeGrowing(due)) {
@@ -172,7 +189,6 @@ bool Admission::TakeWaiting(std::vector<Event>& due) {
   if (admitted_calls_ >= limits_.max_calls || !HasRoom(call.bytes)) return false;
   reserved_bytes_ += call.bytes;
   ++admitted_calls_;
-  drain_rate_.Admitted(Share(1, call.bytes), now_());
   due.push_back([admitted = std::move(call.admitted),
                  reservation = Reservation(this, first->first.second, call.bytes)]() mutable {
     std::move(admitted)(std::move(reservation));

@@ -31,7 +31,7 @@ class Admission;
 
 struct AdmissionLimits {
   uint64_t budget_bytes = 0;
-  int64_t max_calls = 256;   // admitted at once
+  int64_t max_calls = 64;    // admitted at once
   int64_t max_queue = 1024;  // waiting to be admitted
 };
 
@@ -46,15 +46,18 @@ class Reservation {
   uint64_t bytes() const { return bytes_; }
   // Gives back what exceeds `bytes`, at once.
   void ShrinkTo(uint64_t bytes);
+  // To be told of every call that was served, once: the predictions rest on it.
+  void Answered();
 
  private:
   friend class Admission;
   Reservation(Admission* admission, uint64_t ticket, uint64_t bytes)
-      : admission_(admission), ticket_(ticket), bytes_(bytes) {}
+      : admission_(admission), ticket_(ticket), bytes_(bytes), admitted_bytes_(bytes) {}
 
   Admission* admission_ = nullptr;
   uint64_t ticket_ = 0;
   uint64_t bytes_ = 0;
+  uint64_t admitted_bytes_ = 0;  // at first
 };
 
 // Why a call was not even queued.
@@ -116,6 +119,7 @@ class Admission {
   };
 
   void GiveBack(uint64_t bytes, bool leaves);
+  void CountAnswered(uint64_t bytes);
 
   // All of these hold mutex_.
   std::vector<Event> TakeDue();

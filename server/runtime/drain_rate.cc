@@ -16,7 +16,7 @@ void DrainRate::QueueFormed(Clock::time_point now) {
   drained_ = 0;
 }
 
-void DrainRate::Admitted(double share, Clock::time_point now) {
+void DrainRate::Answered(double share, Clock::time_point now) {
   drained_ += share;
   const double elapsed = std::chrono::duration<double>(now - since_).count();
   if (elapsed < kWindowSeconds) return;

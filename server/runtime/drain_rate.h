@@ -13,8 +13,8 @@ class DrainRate {
   using Clock = std::chrono::steady_clock;
 
   void QueueFormed(Clock::time_point now);
-  // `share` of the server's room went to a call that waited. REQUIRES: a queue formed.
-  void Admitted(double share, Clock::time_point now);
+  // A call that held `share` of the server's room was answered. REQUIRES: a queue formed.
+  void Answered(double share, Clock::time_point now);
 
   // Shares per second; unknown before the first measurement, and when the last one is older than kFresh: the calls that
   // made it say nothing about those of now.

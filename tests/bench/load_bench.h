@@ -9,6 +9,7 @@
 namespace attend::bench {
 
 void BenchCancel(Figures& figures);      // how soon a large call stops
+void BenchStretch(Figures& figures);     // how long kernels compute between two polls of the cancellation
 void BenchMemory(Figures& figures);      // resident memory under a budget, and after many calls
 void BenchFairness(Figures& figures);    // small calls beside a large one
 void BenchThroughput(Figures& figures);  // callers in a closed loop, and at random times

@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
       {"fairness", attend::bench::BenchFairness},
       {"memory", attend::bench::BenchMemory},
       {"overload", attend::bench::BenchOverload},
+      {"stretch", attend::bench::BenchStretch},
       {"throughput", attend::bench::BenchThroughput},
   };
   if (argc < 2) {

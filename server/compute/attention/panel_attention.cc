@@ -21,6 +21,15 @@ absl::Status SoftmaxOfLargeNumbers(runtime::BufferPool& pool, const AttentionPro
   return absl::OkStatus();
 }
 
+// Queries of one tile: fewer where the keys are so many or so wide that a tile would take longer than a cancelled call may
+// go on (about 20 ms), but enough that reading the keys costs little beside the arithmetic.
+int64_t BlockQueries(const AttentionProblem<float>& problem) {
+  constexpr double kMostTileFlops = 1.6e9;
+  const double query_flops = 2.0 * static_cast<double>(problem.m) * static_cast<double>(problem.d + problem.d_value);
+  const bool fits = static_cast<double>(kPanelBlockQueries) * query_flops <= kMostTileFlops;
+  return fits ? kPanelBlockQueries : kPanelBlockQueries / 2;
+}
+
 }  // namespace
 
 absl::Status PanelOrSoftmaxBlock(runtime::BufferPool& pool, const AttentionProblem<float>& problem,
@@ -32,7 +41,8 @@ absl::Status PanelOrSoftmaxBlock(runtime::BufferPool& pool, const AttentionProbl
 
 absl::Status PanelAttention(runtime::Executor& executor, runtime::BufferPool& pool,
                             const AttentionProblem<float>& problem, const AttentionResult<float>& result) {
-  const int64_t blocks = (problem.n + kPanelBlockQueries - 1) / kPanelBlockQueries;
+  const int64_t block_queries = BlockQueries(problem);
+  const int64_t blocks = (problem.n + block_queries - 1) / block_queries;
   const int64_t tiles = problem.batch * problem.heads * blocks;
   if (tiles == 0) return absl::OkStatus();
   const PanelScratch scratch(pool, problem, executor.max_workers());
@@ -41,8 +51,8 @@ absl::Status PanelAttention(runtime::Executor& executor, runtime::BufferPool& po
         const int64_t batch = index / blocks / problem.heads;
         const int64_t head = index / blocks % problem.heads;
         // The last queries first: with a causal mask theirs is the most work, and the short tiles fill the gaps.
-        const int64_t first = (blocks - 1 - index % blocks) * kPanelBlockQueries;
-        const QueryBlock block{batch, head, first, std::min(kPanelBlockQueries, problem.n - first)};
+        const int64_t first = (blocks - 1 - index % blocks) * block_queries;
+        const QueryBlock block{batch, head, first, std::min(block_queries, problem.n - first)};
         return PanelOrSoftmaxBlock(pool, problem, block, ResultOfHead(problem, result, batch, head), scratch, worker);
       });
 }

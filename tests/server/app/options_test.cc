@@ -100,7 +100,7 @@ TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
   EXPECT_EQ(options.max_message_bytes, uint64_t{256} << 20);
   EXPECT_EQ(options.memory_budget_bytes, 0u);
   EXPECT_EQ(options.assumed_message_bytes, uint64_t{16} << 20);
-  EXPECT_EQ(options.max_calls, 256);
+  EXPECT_EQ(options.max_calls, 64);
   EXPECT_EQ(options.max_queue, 1024);
   EXPECT_EQ(options.shutdown_grace_seconds, 10);
   EXPECT_EQ(options.log_level, "info");

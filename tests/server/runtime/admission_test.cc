@@ -141,6 +141,7 @@ class AdmissionUnderLoad : public ::testing::Test {
       auto next = std::make_unique<Caller>(admission_, 50);
       ASSERT_FALSE(next->admitted());
       now_ += std::chrono::milliseconds(100);
+      running->share->Answered();
       running->Leave();
       ASSERT_TRUE(next->admitted());
       running = std::move(next);
@@ -155,10 +156,10 @@ TEST_F(AdmissionUnderLoad, RefusesWhoWouldBeAnsweredAfterItsDeadline) {
   Caller running(admission_, 100);
   Caller behind(admission_, 100);  // without a deadline, and so behind the others
   // 5 budgets drain per second: 0.2 s until admitted, 0.2 s more until answered.
-  Caller in_time(admission_, 100, now_ + std::chrono::milliseconds(450));
+  Caller in_time(admission_, 100, now_ + std::chrono::milliseconds(550));
   EXPECT_FALSE(in_time.busy.has_value());
   ASSERT_TRUE(admission_.Withdraw(in_time.ticket));
-  Caller too_late(admission_, 100, now_ + std::chrono::milliseconds(350));
+  Caller too_late(admission_, 100, now_ + std::chrono::milliseconds(450));  // but for a margin of a quarter
   ASSERT_TRUE(too_late.busy.has_value());
   EXPECT_FALSE(too_late.busy->queue_full);
   ASSERT_TRUE(too_late.busy->predicted_wait.has_value());
@@ -175,6 +176,16 @@ TEST_F(AdmissionUnderLoad, CountsThoseAheadAlone) {
   Caller first(admission_, 100, now_ + std::chrono::milliseconds(100));
   ASSERT_TRUE(first.busy.has_value());
   EXPECT_NEAR(first.busy->predicted_wait->count(), 0.2, 1e-6);
+}
+
+TEST_F(AdmissionUnderLoad, CallsThatGiveUpSayNothingAboutTheRate) {
+  Caller running(admission_, 100);
+  Caller waiting(admission_, 100);
+  now_ += seconds(1);
+  running.Leave();
+  Caller next(admission_, 100, now_ + std::chrono::milliseconds(100));
+  ASSERT_TRUE(next.busy.has_value());
+  EXPECT_NEAR(next.busy->predicted_wait->count(), 0.2, 1e-6);
 }
 
 TEST_F(AdmissionUnderLoad, WithoutADeadlineItWaits) {

@@ -7,12 +7,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Admits `share` every 10 ms for `count` times, from `now` on.
+// Answers `share` every 10 ms for `count` times, from `now` on.
 void Drain(DrainRate& rate, DrainRate::Clock::time_point& now, double share, int count) {
   rate.QueueFormed(now);
   for (int i = 0; i < count; ++i) {
     now += milliseconds(10);
-    rate.Admitted(share, now);
+    rate.Answered(share, now);
   }
 }
 
