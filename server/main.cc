@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "server/app/grpc_log.h"
-#include "server/app/housekeeper.h"
 #include "server/app/options.h"
 #include "server/app/server.h"
 #include "server/app/signals.h"
@@ -23,7 +22,6 @@ int main(int argc, char** argv) {
   if (const auto* exit = std::get_if<attend::app::ExitRequest>(&parsed)) return exit->code;
   const auto& options = std::get<attend::app::Options>(parsed);
 
-  attend::app::TuneAllocator();
   attend::app::RouteGrpcLog(attend::logging::ParseLevel(options.log_level).value_or(attend::logging::Level::kInfo));
   attend::app::BlockTerminationSignals();
   const auto server = attend::app::Server::Start(options);

@@ -13,9 +13,6 @@ namespace {
 constexpr std::chrono::milliseconds kInterval{100};
 constexpr int kLooksUntilQuiet = 10;
 constexpr int64_t kLeastSlackBytes = 8 << 20;
-constexpr int kArenas = 2;
-constexpr int kMapFromBytes = 256 << 10;
-constexpr int kTrimFromBytes = 4 << 20;
 
 // 0 where the system does not tell.
 int64_t ResidentBytes() {
@@ -26,12 +23,6 @@ int64_t ResidentBytes() {
 }
 
 }  // namespace
-
-void TuneAllocator() {
-  mallopt(M_ARENA_MAX, kArenas);
-  mallopt(M_MMAP_THRESHOLD, kMapFromBytes);
-  mallopt(M_TRIM_THRESHOLD, kTrimFromBytes);
-}
 
 Housekeeper::Housekeeper(runtime::BufferPool& buffers, const runtime::Admission& admission)
     : buffers_(buffers), admission_(admission), base_bytes_(ResidentBytes()), thread_([this] { Run(); }) {}
@@ -63,9 +54,7 @@ void Housekeeper::Run() {
 // Between the blocks that stay, the C library keeps as much as messages ever took at once. That is what makes the next
 // ones fast, and it is kept up to an eighth of the budget beyond what calls have now.
 void Housekeeper::TrimHeap() {
-  const auto excess = [this] {
-    return ResidentBytes() - base_bytes_ - static_cast<int64_t>(buffers_.total_bytes());
-  };
+  const auto excess = [this] { return ResidentBytes() - base_bytes_ - static_cast<int64_t>(buffers_.total_bytes()); };
   if (excess() <= std::max(kLeastSlackBytes, static_cast<int64_t>(admission_.budget_bytes() / 8))) return;
   malloc_trim(0);
   base_bytes_ += std::max<int64_t>(0, excess());  // what trimming does not bring back is not the calls'

@@ -13,10 +13,6 @@
 
 namespace attend::app {
 
-// Once per process, before its threads start: the C library keeps few arenas, and gives large blocks back when they are
-// freed (docs/adr/0008-memory-under-load.md has the measurements).
-void TuneAllocator();
-
 class Housekeeper {
  public:
   // REQUIRES: both outlive it.

@@ -121,7 +121,8 @@ void AddAddresses(CLI::App& app, Options& options) {
 
 void AddCallLimits(CLI::App& app, Options& options) {
   AddValue(app,
-           {"Resources", "--max_calls", "N", absl::StrCat("Calls admitted at once; others wait. Default ", options.max_calls)},
+           {"Resources", "--max_calls", "N",
+            absl::StrCat("Calls admitted at once; others wait. Default ", options.max_calls)},
            options.max_calls, [](absl::string_view text) { return WholeNumberValue(text, 1, kMostCalls); });
   AddValue(app,
            {"Resources", "--max_queue", "N",

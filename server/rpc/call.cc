@@ -89,8 +89,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     if (stated > Budget() / 2) return Refuse(RequestTooLarge(*stated));
     const uint64_t bytes = stated.has_value() ? 2 * *stated : std::min(environment_.assumed_message_bytes, Budget());
     const auto answer = environment_.admission.Admit(
-        bytes, cancellation_,
-        [this, message_bytes = stated.value_or(bytes)](runtime::Reservation reservation) {
+        bytes, cancellation_, [this, message_bytes = stated.value_or(bytes)](runtime::Reservation reservation) {
           Read(std::move(reservation), message_bytes);
         });
     if (const auto* busy = std::get_if<runtime::Busy>(&answer)) return Refuse(ToStatus(*busy));
@@ -189,8 +188,8 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     if (response > static_cast<double>(environment_.max_message_bytes)) {
       return TooLarge("the response", response, environment_.max_message_bytes);
     }
-    const double total =
-        static_cast<double>(record_.request_bytes) + response + operation_->WorkspaceBytes(environment_.compute.slots());
+    const double total = static_cast<double>(record_.request_bytes) + response +
+                         operation_->WorkspaceBytes(environment_.compute.slots());
     if (total > static_cast<double>(Budget())) return TooLarge("the call", total, Budget());
     return static_cast<uint64_t>(total);
   }

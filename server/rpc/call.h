@@ -21,8 +21,8 @@ namespace attend::rpc {
 // Trailing metadata of a RESOURCE_EXHAUSTED, by which gRPC's own retries abide: milliseconds, or -1.
 inline constexpr char kRetryPushbackMetadata[] = "grpc-retry-pushback-ms";
 
-// Request metadata in which a client may state the size of its message in bytes. A call reserves twice that: the message
-// as it came and its tensors gathered.
+// Request metadata in which a client may state the size of its message in bytes. A call reserves twice that: the
+// message as it came and its tensors gathered.
 inline constexpr char kMessageBytesMetadata[] = "attend-message-bytes";
 
 // What all calls share. Outlives them.

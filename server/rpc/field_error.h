@@ -28,8 +28,8 @@ absl::Status UnsupportedField(absl::string_view field, absl::string_view got);
 // response".
 absl::Status TooLarge(absl::string_view what, double need, uint64_t limit);
 
-// RESOURCE_EXHAUSTED, reason BUSY, with google.rpc.RetryInfo: the same call may succeed after `retry_delay`. `why` as in
-// "1024 calls wait already".
+// RESOURCE_EXHAUSTED, reason BUSY, with google.rpc.RetryInfo: the same call may succeed after `retry_delay`. `why` as
+// in "1024 calls wait already".
 absl::Status BusyError(absl::string_view why, std::chrono::milliseconds retry_delay);
 
 // What gRPC's own retries are told (grpc-retry-pushback-ms): when to try again, -1 for never; nothing for errors that

@@ -47,9 +47,8 @@ Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& m
 void Service::AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics) {
   const std::string path = absl::StrCat("/", ServiceName(), "/", name);
   const int index = static_cast<int>(methods_.size());
-  const Method& method =
-      *methods_.emplace_back(std::make_unique<const Method>(
-          Method{name, std::move(decoder), StatsField(name), metrics.Method(name)}));
+  const Method& method = *methods_.emplace_back(
+      std::make_unique<const Method>(Method{name, std::move(decoder), StatsField(name), metrics.Method(name)}));
   // gRPC keeps the pointer to the name, not the name.
   paths_.push_back(std::make_unique<const std::string>(path));
   AddMethod(

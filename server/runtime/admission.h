@@ -2,8 +2,9 @@
 // call holds next to nothing; an admitted call that turns out to need more waits for the difference. Thread-safe.
 //
 // Order. Calls that wait to be admitted are ordered by their deadline, or by their arrival plus kPatience where that is
-// earlier: who has little time goes first, and who has no deadline is not overtaken for ever. Nobody overtakes the first
-// of them, however large it is. Calls that wait to grow hold memory already: they go before all others, oldest first.
+// earlier: who has little time goes first, and who has no deadline is not overtaken for ever. Nobody overtakes the
+// first of them, however large it is. Calls that wait to grow hold memory already: they go before all others, oldest
+// first.
 //
 // Overdraft. Where every reserved byte belongs to calls that wait to grow, none of them can go on and none will give
 // anything back: the oldest then grows beyond the budget. That is the only way past it, for one call at a time.
@@ -64,8 +65,9 @@ class Reservation {
 struct Busy {
   int64_t waiting_calls = 0;
   bool queue_full = false;  // else: it would be answered after its deadline
-  std::optional<std::chrono::duration<double>> predicted_wait = std::nullopt;    // until it would be admitted
-  std::optional<std::chrono::duration<double>> predicted_answer = std::nullopt;  // until it would be done, as the calls at work are
+  std::optional<std::chrono::duration<double>> predicted_wait = std::nullopt;  // until it would be admitted
+  std::optional<std::chrono::duration<double>> predicted_answer =
+      std::nullopt;  // until it would be done, as the calls at work are
 };
 
 class Admission {
@@ -82,13 +84,13 @@ class Admission {
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
 
-  // Either refuses the call at once, or calls `admitted` exactly once, unless withdrawn: when it is this call's turn and
-  // `bytes` fit, possibly before Admit returns, else from the thread that frees the room. The ticket stays the call's
-  // for what it waits for later. REQUIRES: bytes <= budget_bytes().
+  // Either refuses the call at once, or calls `admitted` exactly once, unless withdrawn: when it is this call's turn
+  // and `bytes` fit, possibly before Admit returns, else from the thread that frees the room. The ticket stays the
+  // call's for what it waits for later. REQUIRES: bytes <= budget_bytes().
   std::variant<Ticket, Busy> Admit(uint64_t bytes, std::shared_ptr<const Cancellation> call, Admitted admitted);
 
-  // Corrects a share to `bytes`: kDone where that is less or there is room, and `grown` is dropped. kWaiting: `grown` is
-  // called once, unless withdrawn, from the thread that frees the room, possibly before Grow returns; until then the
+  // Corrects a share to `bytes`: kDone where that is less or there is room, and `grown` is dropped. kWaiting: `grown`
+  // is called once, unless withdrawn, from the thread that frees the room, possibly before Grow returns; until then the
   // reservation must stay where it is. kUnwanted: `call` was cancelled, nothing changed.
   // REQUIRES: bytes <= budget_bytes().
   Growth Grow(Reservation& reservation, uint64_t bytes, const Cancellation& call, Grown grown);
@@ -101,8 +103,8 @@ class Admission {
   uint64_t reserved_bytes() const;
   int64_t admitted_calls() const;
   uint64_t arrived_calls() const;  // since the start
-  int64_t waiting_calls() const;  // to be admitted
-  int64_t growing_calls() const;  // admitted, and waiting for more
+  int64_t waiting_calls() const;   // to be admitted
+  int64_t growing_calls() const;   // admitted, and waiting for more
 
  private:
   friend class Reservation;

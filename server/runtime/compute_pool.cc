@@ -47,8 +47,8 @@ struct ComputePool::Flow {
   Job job;
   bool started = false;
   bool has_slot = false;
-  double virtual_time = 0;  // of its start, and the work it has had since
-  double finish = 0;        // where its virtual time will be at the end of its installment
+  double virtual_time = 0;              // of its start, and the work it has had since
+  double finish = 0;                    // where its virtual time will be at the end of its installment
   Cancellation::Clock::time_point due;  // its deadline, or arrival + kPatience where that is earlier
   Loop* loop = nullptr;
   std::condition_variable slot_granted;
@@ -57,9 +57,7 @@ struct ComputePool::Flow {
 
   // Who goes first: whose work would be over first if all calls shared the slots evenly, and among equals who has less
   // time left.
-  std::pair<double, Cancellation::Clock::time_point> rank() const {
-    return {std::floor(finish / kQuantumFlops), due};
-  }
+  std::pair<double, Cancellation::Clock::time_point> rank() const { return {std::floor(finish / kQuantumFlops), due}; }
 };
 
 class ComputePool::FlowExecutor final : public Executor {

@@ -12,14 +12,10 @@
 int main(int argc, char** argv) {
   using attend::bench::Figures;
   const std::map<std::string, std::function<void(Figures&)>> parts = {
-      {"attention", attend::bench::BenchAttention},
-      {"attention_memory", attend::bench::BenchAttentionMemory},
-      {"cancel", attend::bench::BenchCancel},
-      {"fairness", attend::bench::BenchFairness},
-      {"memory", attend::bench::BenchMemory},
-      {"overload", attend::bench::BenchOverload},
-      {"stretch", attend::bench::BenchStretch},
-      {"throughput", attend::bench::BenchThroughput},
+      {"attention", attend::bench::BenchAttention}, {"attention_memory", attend::bench::BenchAttentionMemory},
+      {"cancel", attend::bench::BenchCancel},       {"fairness", attend::bench::BenchFairness},
+      {"memory", attend::bench::BenchMemory},       {"overload", attend::bench::BenchOverload},
+      {"stretch", attend::bench::BenchStretch},     {"throughput", attend::bench::BenchThroughput},
   };
   if (argc < 2) {
     std::fprintf(stderr, "usage: attend-bench REPORT.json [PART...]\n");

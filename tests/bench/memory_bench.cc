@@ -48,7 +48,8 @@ std::vector<grpc::ByteBuffer> Mix() {
   std::vector<grpc::ByteBuffer> mix;
   for (int i = 0; i < 64; ++i) {
     const double bytes = std::exp2(exponent(random));
-    mix.push_back(AttentionBytes(1 + i % 4, std::max<int64_t>(1, static_cast<int64_t>(bytes / 3 / 4 / 64 / (1 + i % 4))), 64));
+    mix.push_back(
+        AttentionBytes(1 + i % 4, std::max<int64_t>(1, static_cast<int64_t>(bytes / 3 / 4 / 64 / (1 + i % 4))), 64));
   }
   return mix;
 }

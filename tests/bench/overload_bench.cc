@@ -20,8 +20,7 @@ constexpr int kCallers = 16;
 class HealthWatch {
  public:
   explicit HealthWatch(const std::string& address)
-      : stub_(grpc::health::v1::Health::NewStub(
-            grpc::CreateChannel(address, grpc::InsecureChannelCredentials()))),
+      : stub_(grpc::health::v1::Health::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()))),
         thread_([this] { Run(); }) {}
 
   std::vector<double> Stop() {
@@ -68,8 +67,7 @@ void BenchOverload(Figures& figures) {
   // The callers share the server's cores and start three times as many calls: what that takes lowers the goodput.
   figures.Add("overload.3x.goodput_share", static_cast<double>(result.answered_seconds.size()) / result.seconds / most,
               "ratio");
-  figures.Add("overload.3x.expired_share",
-              result.failed / (3 * most * result.seconds), "ratio");
+  figures.Add("overload.3x.expired_share", result.failed / (3 * most * result.seconds), "ratio");
   if (!result.refused_seconds.empty()) {
     figures.Add("overload.3x.refusal_ms", Quantile(result.refused_seconds, 0.5) * 1e3, "ms");
     figures.Add("overload.3x.refusal_p99_ms", Quantile(result.refused_seconds, 0.99) * 1e3, "ms");

@@ -80,10 +80,10 @@ void BenchStretch(Figures& figures) {
   const auto add = [&](const std::string& name, double seconds) {
     figures.Add("cancel.longest_stretch." + name + ".ms", seconds * 1e3, "ms");
   };
-  for (const AttentionShape& shape :
-       {AttentionShape{.heads = 8, .n = 8192, .m = 8192, .d = 64}, AttentionShape{.heads = 1, .n = 32768, .m = 32768, .d = 128},
-        AttentionShape{.heads = 1, .n = 131072, .m = 131072, .d = 64},
-        AttentionShape{.heads = 1, .n = 8192, .m = 8192, .d = 1024}}) {
+  for (const AttentionShape& shape : {AttentionShape{.heads = 8, .n = 8192, .m = 8192, .d = 64},
+                                      AttentionShape{.heads = 1, .n = 32768, .m = 32768, .d = 128},
+                                      AttentionShape{.heads = 1, .n = 131072, .m = 131072, .d = 64},
+                                      AttentionShape{.heads = 1, .n = 8192, .m = 8192, .d = 1024}}) {
     add("attention." + shape.Name(), LongestOfAttention(shape));
   }
   for (const int64_t n : {1024, 2048, 4096}) {

@@ -25,7 +25,7 @@ void BenchThroughput(Figures& figures) {
   ServerProcess server(ATTEND_SERVER_PROGRAM, {"--compute_threads", std::to_string(kThreads)});
   const grpc::ByteBuffer request = AttentionBytes(kShape.heads, kShape.n, kShape.d);
   const double alone = SecondsInProcess();
-  const double cpu_before = server.cpu_seconds() ;
+  const double cpu_before = server.cpu_seconds();
   const double rate = ClosedLoopRate(server.address(), request, kCallers, kSeconds);
   const double server_cpu = (server.cpu_seconds() - cpu_before) / (kSeconds + 0.5);
   // The callers run on the same two cores: the share cannot reach 1 - (what they take of them).

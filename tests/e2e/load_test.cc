@@ -20,7 +20,9 @@ class LoadedServer : public Loopback {
  public:
   using Loopback::Loopback;
 
-  double Gauge(const std::string& series) { return SeriesValue(HttpGet(server().metrics_port(), "/metrics").body, series); }
+  double Gauge(const std::string& series) {
+    return SeriesValue(HttpGet(server().metrics_port(), "/metrics").body, series);
+  }
   void WaitUntil(const std::string& series, double value) {
     while (Gauge(series) != value) std::this_thread::yield();
   }
@@ -186,8 +188,8 @@ TEST(Load, AHangUpFreesTheMemory) {
 TEST(Load, ALostConnectionFreesTheMemory) {
   LoadedServer server;
   Relay relay(server.server().port());
-  const auto stub = v1::AttentionService::NewStub(
-      grpc::CreateChannel(relay.address(), grpc::InsecureChannelCredentials()));
+  const auto stub =
+      v1::AttentionService::NewStub(grpc::CreateChannel(relay.address(), grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   v1::AttentionResponse response;
   grpc::Status status;
@@ -208,8 +210,7 @@ TEST(Load, ADeadlineFreesTheMemory) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
   v1::AttentionResponse response;
-  EXPECT_EQ(server.stub().Attention(&context, LongCall(), &response).error_code(),
-            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(server.stub().Attention(&context, LongCall(), &response).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   const auto begin = Clock::now();
   server.WaitUntil("attend_memory_reserved_bytes", 0);
   EXPECT_LT(Clock::now() - begin, std::chrono::milliseconds(500));
@@ -249,7 +250,8 @@ TEST(Load, StatsAgreeWithTheCallersClock) {
     ASSERT_TRUE(caller.Answer().ok());
     const double outside = std::chrono::duration<double>(Clock::now() - begin).count();
     const auto& stats = caller.response().stats();
-    const double inside = stats.queue_seconds() + stats.decode_seconds() + stats.compute_seconds() + stats.encode_seconds();
+    const double inside =
+        stats.queue_seconds() + stats.decode_seconds() + stats.compute_seconds() + stats.encode_seconds();
     EXPECT_GT(stats.encode_seconds(), 0);
     EXPECT_LE(inside, outside);
     best = std::max(best, inside / outside);

@@ -29,7 +29,7 @@ std::string FirstLine(int output) {
 }  // namespace
 
 ServerProcess::ServerProcess(const std::string& program, const std::vector<std::string>& flags) {
-  std::vector<std::string> arguments = {program,     "--listen",    "127.0.0.1:0", "--metrics_listen",
+  std::vector<std::string> arguments = {program,       "--listen",    "127.0.0.1:0", "--metrics_listen",
                                         "127.0.0.1:0", "--log_level", "off"};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   std::vector<char*> argv;
@@ -48,7 +48,8 @@ ServerProcess::ServerProcess(const std::string& program, const std::vector<std::
   const std::string banner = FirstLine(pipe_ends[0]);
   close(pipe_ends[0]);
   std::smatch match;
-  if (!std::regex_search(banner, match, std::regex("listening on (127\\.0\\.0\\.1:\\d+), metrics on http://.*:(\\d+)/"))) {
+  if (!std::regex_search(banner, match,
+                         std::regex("listening on (127\\.0\\.0\\.1:\\d+), metrics on http://.*:(\\d+)/"))) {
     Die("it says: " + banner);
   }
   address_ = match[1];
@@ -68,8 +69,8 @@ void ServerProcess::ForgetPeak() { std::ofstream("/proc/" + std::to_string(pid_)
 double ServerProcess::cpu_seconds() const {
   std::ifstream stat("/proc/" + std::to_string(pid_) + "/stat");
   std::string field;
-  std::getline(stat, field, ')');                        // the name may hold anything but this
-  for (int i = 3; i < 14; ++i) stat >> field;            // state .. cmajflt
+  std::getline(stat, field, ')');              // the name may hold anything but this
+  for (int i = 3; i < 14; ++i) stat >> field;  // state .. cmajflt
   double user_ticks = 0, system_ticks = 0;
   stat >> user_ticks >> system_ticks;
   return (user_ticks + system_ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));

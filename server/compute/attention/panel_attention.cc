@@ -21,8 +21,8 @@ absl::Status SoftmaxOfLargeNumbers(runtime::BufferPool& pool, const AttentionPro
   return absl::OkStatus();
 }
 
-// Queries of one tile: fewer where the keys are so many or so wide that a tile would take longer than a cancelled call may
-// go on (about 20 ms), but enough that reading the keys costs little beside the arithmetic.
+// Queries of one tile: fewer where the keys are so many or so wide that a tile would take longer than a cancelled call
+// may go on (about 20 ms), but enough that reading the keys costs little beside the arithmetic.
 int64_t BlockQueries(const AttentionProblem<float>& problem) {
   constexpr double kMostTileFlops = 1.6e9;
   const double query_flops = 2.0 * static_cast<double>(problem.m) * static_cast<double>(problem.d + problem.d_value);

@@ -121,9 +121,10 @@ void ExpectAllChanged(const Options& options) {
 }
 
 TEST_F(OptionsTest, EveryOptionIsAFlag) {
-  ExpectAllChanged(MustParse({"--listen", "[::1]:1", "--metrics_listen", "off", "--no-reflection", "--compute_threads",
-                              "3", "--max_message_bytes=64MiB", "--memory_budget", "1GiB", "--assumed_message_bytes",
-                              "4096", "--max_calls", "7", "--max_queue", "9", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
+  ExpectAllChanged(
+      MustParse({"--listen", "[::1]:1", "--metrics_listen", "off", "--no-reflection", "--compute_threads", "3",
+                 "--max_message_bytes=64MiB", "--memory_budget", "1GiB", "--assumed_message_bytes", "4096",
+                 "--max_calls", "7", "--max_queue", "9", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
 }
 
 TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
@@ -274,10 +275,10 @@ TEST_F(OptionsTest, HelpListsEveryFlagInGroups) {
   for (const char* group : {"\nGeneral:\n", "\nAddresses:\n", "\nResources:\n", "\nLife cycle:\n", "\nLogs:\n"}) {
     EXPECT_THAT(help.out, HasSubstr(group));
   }
-  for (const char* flag :
-       {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--metrics_listen HOST:PORT",
-        "--reflection,--no-reflection", "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
-        "--assumed_message_bytes BYTES", "--max_calls N", "--max_queue N", "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
+  for (const char* flag : {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--metrics_listen HOST:PORT",
+                           "--reflection,--no-reflection", "--compute_threads N", "--max_message_bytes BYTES",
+                           "--memory_budget BYTES", "--assumed_message_bytes BYTES", "--max_calls N", "--max_queue N",
+                           "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
   }
   EXPECT_THAT(help.out, AllOf(HasSubstr("Default 0.0.0.0:50051"), HasSubstr("Default 256MiB"), HasSubstr("ATTEND_")));

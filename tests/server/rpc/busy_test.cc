@@ -33,7 +33,8 @@ TEST(Busy, SaysWhyAndWhenToTryAgain) {
 }
 
 TEST(Busy, AnAnswerAfterTheDeadlineIsNamed) {
-  const absl::Status status = ToStatus({.waiting_calls = 1, .predicted_wait = Wait(0.25), .predicted_answer = Wait(0.5)});
+  const absl::Status status =
+      ToStatus({.waiting_calls = 1, .predicted_wait = Wait(0.25), .predicted_answer = Wait(0.5)});
   EXPECT_THAT(std::string(status.message()), HasSubstr("would be answered in 0.500 s, after its deadline"));
   EXPECT_EQ(RetryPushbackMs(status), 250);
 }
