@@ -40,6 +40,10 @@ bool NamesField(const ErrorDetails& details, absl::string_view key) {
   return key == "field" && !details.violations.empty();
 }
 
+bool IsExhausted(const absl::Status& status, absl::string_view reason) {
+  return status.code() == absl::StatusCode::kResourceExhausted && DecodeErrorDetails(status).reason == reason;
+}
+
 }  // namespace
 
 absl::Status MakeCallError(int code, absl::string_view message, absl::string_view details) {
@@ -57,6 +61,9 @@ ErrorDetails DecodeErrorDetails(const absl::Status& status) {
   for (const google::protobuf::Any& any : message.details()) AddDetail(any, details);
   return details;
 }
+
+bool IsBusy(const absl::Status& status) { return IsExhausted(status, "BUSY"); }
+bool IsTooLarge(const absl::Status& status) { return IsExhausted(status, "TOO_LARGE"); }
 
 std::string ErrorDetailsText(const ErrorDetails& details) {
   std::string text;

@@ -36,6 +36,12 @@ absl::Status MakeCallError(int code, absl::string_view message, absl::string_vie
 
 ErrorDetails DecodeErrorDetails(const absl::Status& status);
 
+// RESOURCE_EXHAUSTED means one of two things. The server has no room at the moment: the same call may succeed after
+// ErrorDetails::retry_delay.
+bool IsBusy(const absl::Status& status);
+// Or the call exceeds a limit of the server, and always will; the metadata say `needed_bytes` and `limit_bytes`.
+bool IsTooLarge(const absl::Status& status);
+
 // "  field     heads.key\n  got       ...\n  expected  ...\n" and what else there is, one finding per line; empty
 // without details.
 std::string ErrorDetailsText(const ErrorDetails& details);

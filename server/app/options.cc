@@ -32,6 +32,7 @@ constexpr int kMaxThreads = 1024;
 constexpr uint64_t kLeastMessageBytes = uint64_t{1} << 10;
 constexpr uint64_t kMostMessageBytes = std::numeric_limits<int32_t>::max();  // gRPC counts a message's bytes in int
 constexpr uint64_t kMostMemoryBytes = uint64_t{1} << 50;
+constexpr int kMostCalls = 1000000;
 constexpr double kMostGraceSeconds = 86400;
 
 constexpr const char* kFooter =
@@ -132,6 +133,17 @@ void AddAddresses(CLI::App& app, Options& options) {
            });
 }
 
+void AddCallLimits(CLI::App& app, Options& options) {
+  AddValue(app,
+           {"Resources", "--max_calls", "N",
+            absl::StrCat("Calls admitted at once; others wait. Default ", options.max_calls)},
+           options.max_calls, [](absl::string_view text) { return WholeNumberValue(text, 1, kMostCalls); });
+  AddValue(app,
+           {"Resources", "--max_queue", "N",
+            absl::StrCat("Calls that wait to be admitted; more are refused as BUSY.\nDefault ", options.max_queue)},
+           options.max_queue, [](absl::string_view text) { return WholeNumberValue(text, 0, kMostCalls); });
+}
+
 // Returns the option of assumed_message_bytes, whose default depends on another.
 CLI::Option* AddResources(CLI::App& app, Options& options) {
   AddValue(app,
@@ -201,6 +213,7 @@ std::variant<Options, ExitRequest> Parse(int argc, const char* const* argv) {
   AddGeneral(app);
   AddAddresses(app, options);
   const CLI::Option* assumed = AddResources(app, options);
+  AddCallLimits(app, options);
   AddOperation(app, options);
   try {
     app.parse(argc, argv);

@@ -22,6 +22,8 @@ struct Options {
   uint64_t max_message_bytes = uint64_t{256} << 20;     // one request or response
   uint64_t memory_budget_bytes = 0;                     // 0: half of the cgroup's limit
   uint64_t assumed_message_bytes = uint64_t{16} << 20;  // reserved for a call that does not state its size
+  int max_calls = 64;                                   // admitted at once
+  int max_queue = 1024;                                 // waiting to be admitted; more are refused
 
   // Life cycle
   double shutdown_grace_seconds = 10;  // calls in flight get this long after SIGTERM
@@ -48,6 +50,8 @@ struct ExitRequest {
 //   max_message_bytes = "64MiB"
 //   memory_budget = "1GiB"
 //   assumed_message_bytes = "8MiB"
+//   max_calls = 64
+//   max_queue = 256
 //   shutdown_grace_seconds = 20
 //   log_level = "warn"
 std::variant<Options, ExitRequest> ParseOptions(int argc, const char* const* argv);

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/app/housekeeper.h"
 #include "server/app/unix_socket.h"
 #include "server/compute/gemm.h"
 #include "server/logging/logger.h"
@@ -79,7 +80,8 @@ class RunningServer final : public Server {
   RunningServer(const Options& options, std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory)
       : options_(options),
         logger_(logging::ParseLevel(options.log_level).value_or(logging::Level::kInfo)),
-        admission_(options.memory_budget_bytes),
+        buffers_({.max_total_bytes = options.memory_budget_bytes / 4 * 3}),
+        admission_({options.memory_budget_bytes, options.max_calls, options.max_queue}),
         compute_(options.compute_threads),
         metrics_({ATTEND_VERSION, compute::OneDnnVersion(), compute::OneDnnIsa()}, MetricMethods(), Gauges()),
         shared_memory_(std::move(shared_memory)),
@@ -156,6 +158,10 @@ class RunningServer final : public Server {
          [=, this] { return bytes(admission_.budget_bytes()); }},
         {"attend_waiting_calls", "Calls that wait to be admitted.",
          [this] { return static_cast<double>(admission_.waiting_calls()); }},
+        {"attend_admitted_calls", "Calls that hold a share of the memory budget.",
+         [this] { return static_cast<double>(admission_.admitted_calls()); }},
+        {"attend_growing_calls", "Admitted calls that wait for more memory than they had reserved.",
+         [this] { return static_cast<double>(admission_.growing_calls()); }},
         {"attend_compute_threads", "Threads that compute.", [this] { return static_cast<double>(compute_.slots()); }},
     };
   }
@@ -197,6 +203,7 @@ class RunningServer final : public Server {
   logging::Logger logger_;
   runtime::BufferPool buffers_;
   runtime::Admission admission_;
+  Housekeeper housekeeper_{buffers_, admission_};
   runtime::ComputePool compute_;
   metrics::MetricsRegistry metrics_;
   const std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory_;  // null: off

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <memory>
 #include <new>
+#include <optional>
 #include <utility>
-#include <vector>
+#include <variant>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "server/rpc/busy.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/grpc_slices.h"
 #include "server/rpc/status.h"
@@ -32,6 +34,14 @@ Clock::time_point SteadyDeadline(std::chrono::system_clock::time_point deadline)
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(left);
 }
 
+logging::Level LevelOf(const absl::Status& status) {
+  const bool our_bug = status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
+  if (our_bug) return logging::Level::kError;
+  // Under overload there are thousands of these in a second; the metrics count them.
+  const bool busy = RetryPushbackMs(status).value_or(-1) >= 0;
+  return busy ? logging::Level::kDebug : logging::Level::kInfo;
+}
+
 class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   Call(const CallEnvironment& environment, const Method& method, grpc::CallbackServerContext& context)
@@ -45,14 +55,19 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
 
   void OnReadDone(bool ok) override {
     if (!ok) return EndUnread();
-    read_ = Clock::now();
+    record_.decode_seconds = Lap();
     record_.request_bytes = static_cast<int64_t>(request_.Length());
-    environment_.compute.Start(cancellation_, [this](runtime::Executor& executor) { Handle(executor); });
+    message_ = environment_.buffers.CountOutside(request_.Length());
+    const uint64_t bytes = 2 * static_cast<uint64_t>(record_.request_bytes);
+    if (bytes > Budget()) return Refuse(RequestTooLarge(record_.request_bytes));
+    if (Reserve(bytes, &Call::DecodeRunAnswer) == Reserved::kYes) Compute(&Call::DecodeRunAnswer);
   }
 
   void OnCancel() override {
+    const absl::Status expired = cancellation_->Check();
     cancellation_->Cancel();
-    if (environment_.admission.Withdraw(ticket_)) Refuse(absl::CancelledError("the caller cancelled the call"));
+    if (!environment_.admission.Withdraw(ticket_)) return;
+    Refuse(expired.ok() ? absl::CancelledError("the caller cancelled the call") : expired);
   }
 
   void OnDone() override {
@@ -61,33 +76,45 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   }
 
  private:
+  using Step = void (Call::*)(runtime::Executor&);
+  enum class Reserved { kYes, kLater };
+
+  uint64_t Budget() const { return environment_.admission.budget_bytes(); }
+
   void Admit() {
-    const uint64_t bytes = BytesToReserve();
-    if (bytes > environment_.max_message_bytes) {
-      return Refuse(TooLarge("the request", static_cast<double>(bytes), environment_.max_message_bytes));
+    const std::optional<uint64_t> stated = StatedBytes();
+    if (stated > environment_.max_message_bytes) {
+      return Refuse(TooLarge("the request", static_cast<double>(*stated), environment_.max_message_bytes));
     }
-    ticket_ = environment_.admission.Admit(bytes, [this, bytes](absl::StatusOr<runtime::Reservation> reservation) {
-      OnAdmitted(bytes, std::move(reservation));
-    });
+    if (stated > Budget() / 2) return Refuse(RequestTooLarge(*stated));
+    const uint64_t bytes = stated.has_value() ? 2 * *stated : std::min(environment_.assumed_message_bytes, Budget());
+    const auto answer = environment_.admission.Admit(
+        bytes, cancellation_, [this, message_bytes = stated.value_or(bytes)](runtime::Reservation reservation) {
+          Read(std::move(reservation), message_bytes);
+        });
+    if (const auto* busy = std::get_if<runtime::Busy>(&answer)) return Refuse(ToStatus(*busy));
+    ticket_ = std::get<runtime::Admission::Ticket>(answer);
   }
 
-  uint64_t BytesToReserve() const {
+  std::optional<uint64_t> StatedBytes() const {
     const auto& metadata = context_.client_metadata();
     const auto it = metadata.find(kMessageBytesMetadata);
     uint64_t stated;
     if (it != metadata.end() && absl::SimpleAtoi(absl::string_view(it->second.data(), it->second.size()), &stated)) {
       return stated;
     }
-    return std::min(
-        {environment_.assumed_message_bytes, environment_.max_message_bytes, environment_.admission.budget_bytes()});
+    return std::nullopt;
   }
 
-  void OnAdmitted(uint64_t bytes, absl::StatusOr<runtime::Reservation> reservation) {
-    if (!reservation.ok()) {  // more than the whole budget
-      return Refuse(TooLarge("the call", static_cast<double>(bytes), environment_.admission.budget_bytes()));
-    }
-    reservation_ = *std::move(reservation);
-    admitted_ = Clock::now();
+  // It is held twice while it is decoded.
+  absl::Status RequestTooLarge(uint64_t bytes) const {
+    return TooLarge(absl::StrCat("a request of ", bytes, " bytes"), 2 * static_cast<double>(bytes), Budget());
+  }
+
+  void Read(runtime::Reservation reservation, uint64_t message_bytes) {
+    reservation_ = std::move(reservation);
+    message_ = environment_.buffers.CountOutside(message_bytes);
+    record_.queue_seconds = Lap();
     StartRead(&request_);
   }
 
@@ -111,83 +138,121 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
         absl::StrCat("the request exceeds the limit of ", environment_.max_message_bytes, " bytes"));
   }
 
-  // On a compute thread.
-  void Handle(runtime::Executor& executor) {
-    const Clock::time_point started = Clock::now();
-    record_.queue_seconds = Seconds(arrived_, admitted_) + Seconds(read_, started);
-    try {
-      const absl::Status status = DecodeRunEncode(executor, started);
-      if (!status.ok()) return Refuse(status);
-    } catch (const std::bad_alloc&) {
-      return Refuse(absl::ResourceExhaustedError("the server has no memory for this call"));
+  // Corrects what the call has reserved. kLater: `next` runs once there is room, and the call is no longer the caller's
+  // to touch. Who was cancelled goes on as it is and meets the cancellation at once.
+  Reserved Reserve(uint64_t bytes, Step next) {
+    peak_bytes_ = std::max(peak_bytes_, bytes);
+    const auto growth =
+        environment_.admission.Grow(reservation_, bytes, *cancellation_, [this, next] { Compute(next); });
+    return growth == runtime::Admission::Growth::kWaiting ? Reserved::kLater : Reserved::kYes;
+  }
+
+  // Runs `step` on a compute thread.
+  void Compute(Step step) {
+    environment_.compute.Start(cancellation_, [this, step](runtime::Executor& executor) {
+      record_.queue_seconds += Lap();
+      try {
+        (this->*step)(executor);
+      } catch (const std::bad_alloc&) {
+        Refuse(absl::ResourceExhaustedError("the server has no memory for this call"));
+      }
+    });
+  }
+
+  void DecodeRunAnswer(runtime::Executor& executor) {
+    if (absl::Status decoded = Decode(); !decoded.ok()) return Refuse(decoded);
+    const absl::StatusOr<uint64_t> bytes = BytesToRun();
+    if (!bytes.ok()) return Refuse(bytes.status());
+    if (Reserve(*bytes, &Call::RunAnswer) == Reserved::kYes) RunAnswer(executor);
+  }
+
+  absl::Status Decode() {
+    if (absl::Status wanted = cancellation_->Check(); !wanted.ok()) return wanted;
+    absl::StatusOr<std::unique_ptr<Operation>> operation =
+        method_.decoder(RequestSlices(request_).spans(), environment_.buffers);
+    ForgetMessage();  // gathered: gRPC may have its memory back
+    record_.decode_seconds += Lap();
+    if (!operation.ok()) return operation.status();
+    operation_ = *std::move(operation);
+    return absl::OkStatus();
+  }
+
+  void ForgetMessage() {
+    request_.Clear();
+    message_ = runtime::OutsideMemory();
+  }
+
+  // Request, response and working memory together, or why they can never fit.
+  absl::StatusOr<uint64_t> BytesToRun() const {
+    const double response = operation_->ResponseBytes();
+    if (response > static_cast<double>(environment_.max_message_bytes)) {
+      return TooLarge("the response", response, environment_.max_message_bytes);
     }
+    const double total = static_cast<double>(record_.request_bytes) + response +
+                         operation_->WorkspaceBytes(environment_.compute.slots());
+    if (total > static_cast<double>(Budget())) return TooLarge("the call", total, Budget());
+    return static_cast<uint64_t>(total);
+  }
+
+  void RunAnswer(runtime::Executor& executor) {
+    if (absl::Status wanted = cancellation_->Check(); !wanted.ok()) return Refuse(wanted);
+    const absl::Status ran = operation_->Run(executor, environment_.buffers);
+    record_.compute_seconds = Lap();
+    if (!ran.ok()) return Refuse(ran);
+    record_.flops = operation_->Flops();
+    Encode();
     Count(absl::OkStatus());
     StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
-  absl::Status DecodeRunEncode(runtime::Executor& executor, Clock::time_point started) {
-    if (absl::Status wanted = cancellation_->Check(); !wanted.ok()) return wanted;
-    absl::StatusOr<std::unique_ptr<Operation>> operation = Decode();
-    const Clock::time_point decoded = Clock::now();
-    record_.decode_seconds = Seconds(admitted_, read_) + Seconds(started, decoded);
-    if (!operation.ok()) return operation.status();
-    if (absl::Status fits = ReserveWorkingMemory(**operation); !fits.ok()) return fits;
-
-    const absl::Status ran = (*operation)->Run(executor, environment_.buffers);
-    const Clock::time_point computed = Clock::now();
-    record_.compute_seconds = Seconds(decoded, computed);
-    if (!ran.ok()) return ran;
-    record_.flops = (*operation)->Flops();
-
-    Encode(**operation);
-    record_.encode_seconds = Seconds(computed, Clock::now());
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<std::unique_ptr<Operation>> Decode() {
-    const RequestSlices slices(request_);
-    absl::StatusOr<std::unique_ptr<Operation>> operation = method_.decoder(slices.spans(), environment_.buffers);
-    request_.Clear();  // gathered: gRPC may have its memory back
-    return operation;
-  }
-
-  absl::Status ReserveWorkingMemory(const Operation& operation) {
-    const double response = operation.ResponseBytes();
-    if (response > static_cast<double>(environment_.max_message_bytes)) {
-      return TooLarge("the response", response, environment_.max_message_bytes);
-    }
-    const double total =
-        static_cast<double>(record_.request_bytes) + response + operation.WorkspaceBytes(environment_.compute.slots());
-    if (total > static_cast<double>(environment_.admission.budget_bytes())) {
-      return TooLarge("the call", total, environment_.admission.budget_bytes());
-    }
-    reservation_.Resize(static_cast<uint64_t>(total));
-    return absl::OkStatus();
-  }
-
-  void Encode(Operation& operation) {
+  void Encode() {
     v1::CallStats stats;
     stats.set_queue_seconds(record_.queue_seconds);
     stats.set_decode_seconds(record_.decode_seconds);
     stats.set_compute_seconds(record_.compute_seconds);
     stats.set_flops(record_.flops);
-    stats.set_peak_bytes(reservation_.bytes());
+    stats.set_peak_bytes(peak_bytes_);
     WireWriter writer;
-    operation.Encode(environment_.buffers, stats, writer);
+    operation_->Encode(environment_.buffers, stats, writer);
+    AddEncodeSeconds(writer);
     record_.response_bytes = static_cast<int64_t>(writer.bytes());
     response_ = ToByteBuffer(writer.Finish());
+    operation_.reset();
+    reservation_.Answered();
+    reservation_.ShrinkTo(static_cast<uint64_t>(record_.response_bytes));
+    record_.encode_seconds += Lap();
+  }
+
+  // Known only once the rest is encoded: a second `stats`, which parsers merge with the first.
+  void AddEncodeSeconds(WireWriter& writer) {
+    record_.encode_seconds = Lap();
+    if (method_.stats_field == 0) return;
+    v1::CallStats stats;
+    stats.set_encode_seconds(record_.encode_seconds);
+    writer.AddMessage(method_.stats_field, stats);
+  }
+
+  // Seconds since the last lap ended, or since the call arrived.
+  double Lap() {
+    const Clock::time_point now = Clock::now();
+    return Seconds(std::exchange(lap_, now), now);
   }
 
   // Ends the call with an error. The last thing done to it: gRPC may delete it at once.
   void Refuse(const absl::Status& status) {
     Report(status);
+    if (const std::optional<int64_t> pushback = RetryPushbackMs(status)) {
+      context_.AddTrailingMetadata(kRetryPushbackMetadata, absl::StrCat(*pushback));
+    }
+    ForgetMessage();
+    operation_.reset();
+    reservation_ = runtime::Reservation();  // others need not wait until gRPC is done with this call
     Finish(ToGrpcStatus(status));
   }
 
   // Logs and counts a failure.
   void Report(const absl::Status& status) {
-    const bool our_bug = status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
-    environment_.logger.Log(our_bug ? logging::Level::kError : logging::Level::kInfo, "call failed",
+    environment_.logger.Log(LevelOf(status), "call failed",
                             {{"method", method_.name},
                              {"code", absl::StatusCodeToString(status.code())},
                              {"peer", peer_},
@@ -209,13 +274,15 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   const std::shared_ptr<runtime::Cancellation> cancellation_;
   runtime::Admission::Ticket ticket_ = 0;
   runtime::Reservation reservation_;
+  uint64_t peak_bytes_ = 0;  // of the reservation
   grpc::ByteBuffer request_;
+  runtime::OutsideMemory message_;  // request_ in the eyes of the buffer pool
+  std::unique_ptr<Operation> operation_;
   grpc::ByteBuffer response_;
   metrics::CallRecord record_;
   bool unread_ = false;
   const Clock::time_point arrived_ = Clock::now();
-  Clock::time_point admitted_ = arrived_;
-  Clock::time_point read_ = arrived_;
+  Clock::time_point lap_ = arrived_;
 };
 
 }  // namespace

@@ -18,7 +18,11 @@
 
 namespace attend::rpc {
 
-// Request metadata in which a client may state the size of its message in bytes.
+// Trailing metadata of a RESOURCE_EXHAUSTED, by which gRPC's own retries abide: milliseconds, or -1.
+inline constexpr char kRetryPushbackMetadata[] = "grpc-retry-pushback-ms";
+
+// Request metadata in which a client may state the size of its message in bytes. A call reserves twice that: the
+// message as it came and its tensors gathered.
 inline constexpr char kMessageBytesMetadata[] = "attend-message-bytes";
 
 // What all calls share. Outlives them.
@@ -35,6 +39,7 @@ struct CallEnvironment {
 struct Method {
   std::string name;  // "Attention"
   Decoder decoder;
+  int stats_field;  // number of the response's CallStats, 0 where it has none
   metrics::MethodMetrics& metrics;
 };
 

@@ -52,4 +52,23 @@ absl::Status TooLarge(absl::string_view what, double need, uint64_t limit) {
   return status;
 }
 
+absl::Status BusyError(absl::string_view why, std::chrono::milliseconds retry_delay) {
+  absl::Status status = absl::ResourceExhaustedError(
+      absl::StrCat("the server is busy: ", why, "; try again in ", retry_delay.count(), " ms"));
+  AddErrorInfo(status, "BUSY", {{"retry_delay_ms", absl::StrCat(retry_delay.count())}});
+  google::rpc::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(retry_delay.count() / 1000);
+  retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(retry_delay.count() % 1000 * 1000000));
+  status.SetPayload(kRetryInfoUrl, absl::Cord(retry.SerializeAsString()));
+  return status;
+}
+
+std::optional<int64_t> RetryPushbackMs(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kResourceExhausted) return std::nullopt;
+  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryInfoUrl);
+  google::rpc::RetryInfo retry;
+  if (!payload.has_value() || !retry.ParseFromString(std::string(*payload))) return -1;
+  return retry.retry_delay().seconds() * 1000 + retry.retry_delay().nanos() / 1000000;
+}
+
 }  // namespace attend::rpc

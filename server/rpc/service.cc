@@ -20,6 +20,12 @@ const google::protobuf::ServiceDescriptor& Descriptor() {
   return *v1::AttentionRequest::descriptor()->file()->FindServiceByName("AttentionService");
 }
 
+// The number of the field in which `method` answers with CallStats, or 0.
+int StatsField(const std::string& method) {
+  const auto* field = Descriptor().FindMethodByName(method)->output_type()->FindFieldByName("stats");
+  return field == nullptr ? 0 : field->number();
+}
+
 }  // namespace
 
 std::string ServiceName() { return Descriptor().full_name(); }
@@ -45,8 +51,8 @@ Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& m
 void Service::AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics) {
   const std::string path = absl::StrCat("/", ServiceName(), "/", name);
   const int index = static_cast<int>(methods_.size());
-  const Method& method =
-      *methods_.emplace_back(std::make_unique<const Method>(Method{name, std::move(decoder), metrics.Method(name)}));
+  const Method& method = *methods_.emplace_back(
+      std::make_unique<const Method>(Method{name, std::move(decoder), StatsField(name), metrics.Method(name)}));
   // gRPC keeps the pointer to the name, not the name.
   paths_.push_back(std::make_unique<const std::string>(path));
   AddMethod(

@@ -1,6 +1,9 @@
 #include "server/runtime/buffer_pool.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstdint>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <new>
@@ -10,45 +13,55 @@
 namespace attend::runtime {
 namespace internal {
 
+using Clock = BufferPool::Clock;
+
 // Blocks of equal capacity share a free list. Capacities are rounded up to one of eight steps per power of two, which
 // wastes at most an eighth and lets calls of similar sizes share blocks.
 class PoolState {
  public:
-  explicit PoolState(size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) {}
-  ~PoolState() {
-    for (auto& [capacity, blocks] : idle_) {
-      for (std::byte* block : blocks) Free(block);
-    }
-  }
+  PoolState(const BufferPool::Limits& limits, std::function<Clock::time_point()> now)
+      : limits_(limits), now_(std::move(now)), window_began_(now_()) {}
+  ~PoolState() { Free(TakeIdleBeyond(0)); }
   PoolState(const PoolState&) = delete;
   PoolState& operator=(const PoolState&) = delete;
 
   std::byte* Take(size_t capacity) {
+    std::vector<Idle> surplus;
     {
       std::lock_guard lock(mutex_);
       in_use_bytes_ += capacity;
-      auto it = idle_.find(capacity);
-      if (it != idle_.end() && !it->second.empty()) {
-        std::byte* block = it->second.back();
-        it->second.pop_back();
-        idle_bytes_ -= capacity;
-        return block;
-      }
+      UpdatePeak();
+      if (std::byte* block = TakeIdle(capacity)) return block;
+      surplus = TakeIdleBeyond(AllowedIdle());
     }
+    Free(surplus);
     return AllocateOrForget(capacity);
   }
 
   void GiveBack(std::byte* block, size_t capacity) {
+    std::vector<Idle> surplus;
     {
       std::lock_guard lock(mutex_);
+      UpdatePeak();  // what is in use now still counts
       in_use_bytes_ -= capacity;
-      if (idle_bytes_ + capacity <= max_idle_bytes_) {
-        idle_[capacity].push_back(block);
-        idle_bytes_ += capacity;
-        return;
-      }
+      idle_[capacity].push_back({block, capacity, next_age_++});
+      idle_bytes_ += capacity;
+      surplus = TakeIdleBeyond(AllowedIdle());
     }
-    Free(block);
+    Free(surplus);
+  }
+
+  void Trim() { CountOutside(0, 0); }
+
+  void CountOutside(size_t more, size_t less) {
+    std::vector<Idle> surplus;
+    {
+      std::lock_guard lock(mutex_);
+      outside_bytes_ = outside_bytes_ + more - less;
+      UpdatePeak();
+      surplus = TakeIdleBeyond(AllowedIdle());
+    }
+    Free(surplus);
   }
 
   size_t idle_bytes() const {
@@ -59,24 +72,85 @@ class PoolState {
     std::lock_guard lock(mutex_);
     return in_use_bytes_;
   }
+  size_t total_bytes() const {
+    std::lock_guard lock(mutex_);
+    return in_use_bytes_ + idle_bytes_ + outside_bytes_;
+  }
 
  private:
+  struct Idle {
+    std::byte* block;
+    size_t capacity;
+    uint64_t age;  // least: unused for longest
+  };
+  using FreeList = std::deque<Idle>;  // oldest first
+
   std::byte* AllocateOrForget(size_t capacity) {
     try {
-      return static_cast<std::byte*>(::operator new (capacity, std::align_val_t{kBufferAlignment}));
+      return AllocateBlock(capacity);
     } catch (const std::bad_alloc&) {
       std::lock_guard lock(mutex_);
       in_use_bytes_ -= capacity;
       throw;
     }
   }
-  static void Free(std::byte* block) { ::operator delete (block, std::align_val_t{kBufferAlignment}); }
+  static void Free(const std::vector<Idle>& blocks) {
+    for (const Idle& idle : blocks) FreeBlock(idle.block, idle.capacity);
+  }
 
-  const size_t max_idle_bytes_;
+  // These hold mutex_.
+
+  std::byte* TakeIdle(size_t capacity) {
+    const auto list = idle_.find(capacity);
+    if (list == idle_.end()) return nullptr;
+    std::byte* block = list->second.back().block;
+    list->second.pop_back();
+    if (list->second.empty()) idle_.erase(list);
+    idle_bytes_ -= capacity;
+    return block;
+  }
+
+  std::vector<Idle> TakeIdleBeyond(size_t bytes) {
+    const auto older = [](const auto& a, const auto& b) { return a.second.front().age < b.second.front().age; };
+    std::vector<Idle> taken;
+    while (idle_bytes_ > bytes) {
+      const auto oldest = std::min_element(idle_.begin(), idle_.end(), older);
+      taken.push_back(oldest->second.front());
+      idle_bytes_ -= oldest->first;
+      oldest->second.pop_front();
+      if (oldest->second.empty()) idle_.erase(oldest);
+    }
+    return taken;
+  }
+
+  void UpdatePeak() {
+    const Clock::time_point now = now_();
+    if (now - window_began_ >= BufferPool::kPeakWindow) {
+      last_window_peak_ = now - window_began_ >= 2 * BufferPool::kPeakWindow ? in_use_bytes_ : window_peak_;
+      window_peak_ = in_use_bytes_;
+      window_began_ = now;
+    }
+    window_peak_ = std::max(window_peak_, in_use_bytes_);
+  }
+
+  size_t AllowedIdle() const {
+    const size_t taken = in_use_bytes_ + outside_bytes_;
+    const size_t room = limits_.max_total_bytes > taken ? limits_.max_total_bytes - taken : 0;
+    return std::min({limits_.max_idle_bytes, room, std::max(window_peak_, last_window_peak_) - in_use_bytes_});
+  }
+
+  const BufferPool::Limits limits_;
+  const std::function<Clock::time_point()> now_;
   mutable std::mutex mutex_;
-  std::map<size_t, std::vector<std::byte*>> idle_;  // guarded by mutex_
-  size_t idle_bytes_ = 0;                           // guarded by mutex_
-  size_t in_use_bytes_ = 0;                         // guarded by mutex_
+  // Guarded by mutex_:
+  std::map<size_t, FreeList> idle_;  // by capacity; no list is empty
+  size_t idle_bytes_ = 0;
+  size_t in_use_bytes_ = 0;
+  size_t outside_bytes_ = 0;
+  Clock::time_point window_began_;
+  size_t window_peak_ = 0;       // of in_use_bytes_
+  size_t last_window_peak_ = 0;  // of the window before
+  uint64_t next_age_ = 0;
 };
 
 }  // namespace internal
@@ -120,14 +194,41 @@ void Buffer::Release() {
   data_ = nullptr;
 }
 
-BufferPool::BufferPool(size_t max_idle_bytes) : state_(std::make_shared<internal::PoolState>(max_idle_bytes)) {}
+OutsideMemory::OutsideMemory(OutsideMemory&& other) noexcept
+    : pool_(std::move(other.pool_)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+OutsideMemory& OutsideMemory::operator=(OutsideMemory&& other) noexcept {
+  if (this != &other) {
+    if (pool_ != nullptr) pool_->CountOutside(0, bytes_);
+    pool_ = std::move(other.pool_);
+    bytes_ = std::exchange(other.bytes_, 0);
+  }
+  return *this;
+}
+
+OutsideMemory::~OutsideMemory() {
+  if (pool_ != nullptr) pool_->CountOutside(0, bytes_);
+}
+
+BufferPool::BufferPool() : BufferPool(Limits()) {}
+
+BufferPool::BufferPool(const Limits& limits, std::function<Clock::time_point()> now)
+    : state_(std::make_shared<internal::PoolState>(limits, std::move(now))) {}
+
+OutsideMemory BufferPool::CountOutside(size_t bytes) {
+  state_->CountOutside(bytes, 0);
+  return OutsideMemory(state_, bytes);
+}
 
 Buffer BufferPool::Allocate(size_t bytes) {
   const size_t capacity = CapacityFor(bytes);
   return Buffer(state_, state_->Take(capacity), bytes, capacity);
 }
 
+void BufferPool::Trim() { state_->Trim(); }
+
 size_t BufferPool::idle_bytes() const { return state_->idle_bytes(); }
 size_t BufferPool::in_use_bytes() const { return state_->in_use_bytes(); }
+size_t BufferPool::total_bytes() const { return state_->total_bytes(); }
 
 }  // namespace attend::runtime

@@ -1,6 +1,8 @@
 #include "server/runtime/compute_pool.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <new>
 #include <utility>
 
@@ -9,8 +11,13 @@ namespace {
 
 // Tiles cheaper than this are claimed in runs, so that taking them costs little beside computing them (about 20 us).
 constexpr double kClaimFlops = 1e6;
-// How much further than a waiting call a call may be before it gives up its slot (about 0.1 ms).
+// Calls whose ranks differ by less count as equal, and a call keeps its slot that long (about 0.1 ms).
 constexpr double kQuantumFlops = 1e7;
+// A call is ranked by the end of its work, or by this much of it at a time (about 10 ms): so much may a call that was
+// served less than its share make up for at one go, while small calls wait.
+constexpr double kInstallmentFlops = 1e9;
+// Among calls that had equal shares, one without a deadline stands as if it had this one.
+constexpr std::chrono::seconds kPatience{30};
 
 }  // namespace
 
@@ -32,6 +39,7 @@ struct ComputePool::Loop {
   std::condition_variable helpers_left;
 
   bool has_unclaimed() const { return next < tiles && status.ok(); }
+  double unclaimed_flops() const { return tile_flops * static_cast<double>(tiles - next); }
 };
 
 struct ComputePool::Flow {
@@ -39,9 +47,17 @@ struct ComputePool::Flow {
   Job job;
   bool started = false;
   bool has_slot = false;
-  double virtual_time = 0;
+  double virtual_time = 0;              // of its start, and the work it has had since
+  double finish = 0;                    // where its virtual time will be at the end of its installment
+  Cancellation::Clock::time_point due;  // its deadline, or arrival + kPatience where that is earlier
   Loop* loop = nullptr;
   std::condition_variable slot_granted;
+
+  void NextInstallment() { finish = virtual_time + std::min(loop->unclaimed_flops(), kInstallmentFlops); }
+
+  // Who goes first: whose work would be over first if all calls shared the slots evenly, and among equals who has less
+  // time left.
+  std::pair<double, Cancellation::Clock::time_point> rank() const { return {std::floor(finish / kQuantumFlops), due}; }
 };
 
 class ComputePool::FlowExecutor final : public Executor {
@@ -77,9 +93,10 @@ void ComputePool::Start(std::shared_ptr<const Cancellation> cancellation, Job jo
   auto flow = std::make_shared<Flow>();
   flow->cancellation = std::move(cancellation);
   flow->job = std::move(job);
+  flow->due = std::min(flow->cancellation->deadline(), Cancellation::Clock::now() + kPatience);
   Lock lock(mutex_);
   ++flows_;
-  flow->virtual_time = virtual_time_;
+  flow->virtual_time = flow->finish = virtual_time_;
   waiting_.push_back(std::move(flow));
   GrantFreeSlots();
 }
@@ -87,10 +104,15 @@ void ComputePool::Start(std::shared_ptr<const Cancellation> cancellation, Job jo
 absl::Status ComputePool::RunLoop(Flow& flow, Loop& loop) {
   Lock lock(mutex_);
   flow.loop = &loop;
+  flow.NextInstallment();
   if (loop.tiles > loop.claim) {
     auto self = std::shared_ptr<Flow>(std::shared_ptr<Flow>(), &flow);  // the flow outlives its loop
     open_.push_back(self);
     GrantFreeSlots();
+  }
+  if (OthersGoFirst(flow)) {  // now that it is known how much work this is
+    ReleaseSlotOf(flow);
+    AwaitSlot(lock, flow);
   }
   while (loop.has_unclaimed()) {
     RunTiles(lock, flow, loop, ClaimTiles(flow, loop), 0);
@@ -112,8 +134,10 @@ absl::Status ComputePool::RunLoop(Flow& flow, Loop& loop) {
 ComputePool::Tiles ComputePool::ClaimTiles(Flow& flow, Loop& loop) {
   Tiles tiles{loop.next, std::min(loop.tiles, loop.next + loop.claim)};
   loop.next = tiles.end;
-  virtual_time_ = std::max(virtual_time_, flow.virtual_time);
-  flow.virtual_time += loop.tile_flops * static_cast<double>(tiles.end - tiles.begin);
+  const double flops = loop.tile_flops * static_cast<double>(tiles.end - tiles.begin);
+  virtual_time_ += flops / flows_;
+  flow.virtual_time += flops;
+  if (flow.virtual_time >= flow.finish) flow.NextInstallment();
   return tiles;
 }
 
@@ -178,7 +202,7 @@ void ComputePool::GrantFreeSlots() {
 }
 
 bool ComputePool::GrantOne() {
-  const auto earlier = [](const auto& a, const auto& b) { return a->virtual_time < b->virtual_time; };
+  const auto earlier = [](const auto& a, const auto& b) { return a->rank() < b->rank(); };
   const auto waiting = std::min_element(waiting_.begin(), waiting_.end(), earlier);
   std::shared_ptr<Flow> helped;
   for (const auto& open : open_) {
@@ -229,9 +253,13 @@ void ComputePool::AwaitSlot(Lock& lock, Flow& flow) {
   flow.slot_granted.wait(lock, [&] { return flow.has_slot; });
 }
 
+bool ComputePool::OthersGoFirst(const Flow& flow) const {
+  return std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& other) { return other->rank() < flow.rank(); });
+}
+
 bool ComputePool::OthersAreDue(const Flow& flow) const {
   return std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& other) {
-    return other.get() != &flow && other->virtual_time + kQuantumFlops < flow.virtual_time;
+    return other.get() != &flow && other->finish + kQuantumFlops < flow.finish;
   });
 }
 

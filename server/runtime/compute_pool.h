@@ -1,9 +1,11 @@
 // The compute threads, shared by all calls. Thread-safe.
 //
 // There are as many slots as compute threads; only who holds a slot computes. A call's job runs on one thread that
-// holds a slot; while it runs tiles, free slots help it, and at tile boundaries a slot moves to whichever call has had
-// the least floating-point work so far (start-time fair queueing), so that a small call does not wait behind a large
-// one. A job that lost its slot sleeps in its thread: more threads than slots may exist, never more that compute.
+// holds a slot; while it runs tiles, free slots help it, and at tile boundaries a slot moves to whichever call would be
+// over first if all calls shared the slots evenly (weighted fair queueing over floating-point operations): a small call
+// does not wait behind a large one, equal calls are done one after the other instead of all at the end, and no call is
+// done much later than with even shares. Among equals the nearest deadline goes first. A job that lost its slot sleeps
+// in its thread: more threads than slots may exist, never more that compute.
 #ifndef ATTEND_SERVER_RUNTIME_COMPUTE_POOL_H_
 #define ATTEND_SERVER_RUNTIME_COMPUTE_POOL_H_
 
@@ -66,6 +68,7 @@ class ComputePool {
   void Assign(Assignment assignment);
   void ReleaseSlotOf(Flow& flow);
   void AwaitSlot(Lock& lock, Flow& flow);
+  bool OthersGoFirst(const Flow& flow) const;
   bool OthersAreDue(const Flow& flow) const;
 
   const int slots_;
@@ -77,7 +80,7 @@ class ComputePool {
   int free_slots_;
   int idle_threads_ = 0;
   int flows_ = 0;            // started and not finished
-  double virtual_time_ = 0;  // where a call that starts now stands: the start of the latest tile claimed
+  double virtual_time_ = 0;  // the work that each call would have had if all had shared evenly since the start
   bool stopping_ = false;
   std::vector<std::shared_ptr<Flow>> waiting_;  // want a slot for their own thread, or are not started
   std::vector<std::shared_ptr<Flow>> open_;     // have tiles that nobody claimed

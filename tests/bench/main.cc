@@ -7,8 +7,9 @@
 
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/figures.h"
-#include "tests/bench/project_bench.h"
+#include "tests/bench/load_bench.h"
 #include "tests/bench/plain_server.h"
+#include "tests/bench/project_bench.h"
 #include "tests/bench/rpc_bench.h"
 
 int main(int argc, char** argv) {
@@ -21,9 +22,15 @@ int main(int argc, char** argv) {
       {"attention_memory", attend::bench::BenchAttentionMemory},
       {"attention_tokens", attend::bench::BenchAttentionTokens},
       {"attention_window", attend::bench::BenchAttentionWindow},
+      {"cancel", attend::bench::BenchCancel},
+      {"fairness", attend::bench::BenchFairness},
       {"low_rank", attend::bench::BenchLowRank},
+      {"memory", attend::bench::BenchMemory},
+      {"overload", attend::bench::BenchOverload},
       {"project", attend::bench::BenchProject},
       {"rpc", attend::bench::BenchRpc},
+      {"stretch", attend::bench::BenchStretch},
+      {"throughput", attend::bench::BenchThroughput},
   };
   // The rpc part's other side, in a process of its own.
   if (argc == 3 && std::string(argv[1]) == "serve-plain") return attend::bench::ServePlainly(argv[2]);

@@ -88,8 +88,9 @@ template <typename T>
 class BlockRunner {
  public:
   BlockRunner(runtime::BufferPool& pool, const AttentionProblem<T>& problem, const AttentionResult<T>& wanted,
-              int workers)
-      : pool_(pool), problem_(problem) {
+              const runtime::Executor& executor)
+      : pool_(pool), problem_(problem), cancellation_(executor.cancellation()) {
+    const int workers = executor.max_workers();
     if constexpr (std::is_same_v<T, float>) {
       if (problem.n > kFewQueries && SuitsPanels(problem, wanted)) panels_.emplace(pool, problem, workers);
     }
@@ -98,7 +99,7 @@ class BlockRunner {
 
   absl::Status Run(const QueryBlock& block, const HeadResult<T>& result, int worker) const {
     if constexpr (std::is_same_v<T, float>) {
-      if (panels_) return PanelOrSoftmaxBlock(pool_, problem_, block, result, *panels_, worker);
+      if (panels_) return PanelOrSoftmaxBlock(pool_, problem_, block, result, *panels_, worker, cancellation_);
     }
     return SoftmaxBlock(problem_, block, result, *tiles_, worker);
   }
@@ -106,6 +107,7 @@ class BlockRunner {
  private:
   runtime::BufferPool& pool_;
   const AttentionProblem<T>& problem_;
+  const runtime::Cancellation& cancellation_;
   std::optional<PanelScratch> panels_;
   std::optional<TileScratch<T>> tiles_;  // where there are no panels
 };
@@ -123,7 +125,7 @@ template <typename T>
 absl::Status DecodeAttention(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                              const AttentionResult<T>& result) {
   const Partials<T> partials(pool, problem);
-  const BlockRunner<T> blocks(pool, problem, result, executor.max_workers());
+  const BlockRunner<T> blocks(pool, problem, result, executor);
   const int64_t ranges = partials.ranges();
   const int64_t heads = problem.batch * problem.heads;
   const int64_t group = problem.heads / problem.kv_heads;

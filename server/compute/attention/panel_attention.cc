@@ -25,8 +25,9 @@ absl::Status SoftmaxOfLargeNumbers(runtime::BufferPool& pool, const AttentionPro
 
 absl::Status PanelOrSoftmaxBlock(runtime::BufferPool& pool, const AttentionProblem<float>& problem,
                                  const QueryBlock& block, const HeadResult<float>& result, const PanelScratch& scratch,
-                                 int worker) {
-  if (PanelBlock(problem, block, result, scratch, worker)) return absl::OkStatus();
+                                 int worker, const runtime::Cancellation& cancellation) {
+  if (PanelBlock(problem, block, result, scratch, worker, cancellation)) return absl::OkStatus();
+  if (absl::Status wanted = cancellation.Check(); !wanted.ok()) return wanted;
   return SoftmaxOfLargeNumbers(pool, problem, block, result);
 }
 
@@ -43,7 +44,8 @@ absl::Status PanelAttention(runtime::Executor& executor, runtime::BufferPool& po
         // The last queries first: with a causal mask theirs is the most work, and the short tiles fill the gaps.
         const int64_t first = (blocks - 1 - index % blocks) * kPanelBlockQueries;
         const QueryBlock block{batch, head, first, std::min(kPanelBlockQueries, problem.n - first)};
-        return PanelOrSoftmaxBlock(pool, problem, block, ResultOfHead(problem, result, batch, head), scratch, worker);
+        return PanelOrSoftmaxBlock(pool, problem, block, ResultOfHead(problem, result, batch, head), scratch, worker,
+                                   executor.cancellation());
       });
 }
 

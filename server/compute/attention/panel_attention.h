@@ -13,7 +13,7 @@ namespace attend::compute {
 // As SoftmaxBlock, for a block of up to kPanelBlockQueries queries. REQUIRES: SuitsPanels.
 absl::Status PanelOrSoftmaxBlock(runtime::BufferPool& pool, const AttentionProblem<float>& problem,
                                  const QueryBlock& block, const HeadResult<float>& result, const PanelScratch& scratch,
-                                 int worker);
+                                 int worker, const runtime::Cancellation& cancellation);
 
 // As SoftmaxAttention. REQUIRES: SuitsPanels(problem, result).
 absl::Status PanelAttention(runtime::Executor& executor, runtime::BufferPool& pool,

@@ -21,11 +21,12 @@ HWY_BEFORE_NAMESPACE();
 namespace attend::compute {
 namespace HWY_NAMESPACE {
 
-// One panel and one tile of keys. Returns whether all visible scores are finite.
+// One panel and one tile of keys. Returns whether all visible scores are finite and the call is still wanted.
 template <bool kWeighted, int kVecs>
 bool RunTile(const PanelTask& task, const Panel<kVecs>& panel, const KeyRange& tile) {
   const KeyRange some = SeenBySome(task.mask.band, panel.first, panel.last(), tile);
   if (some.count() == 0) return true;
+  if (!task.cancellation.Check().ok()) return false;
   const bool first = some.begin == std::max(task.first_key, task.mask.band.begin(panel.first));
   const PanelScan<kVecs> scan = Scores(task, panel, some);
   Softmax<kWeighted>(task, panel, some.count(), first, scan);
@@ -117,7 +118,7 @@ HWY_INLINE bool FinishRow(const PanelTask& task, int64_t row) {
   return ScaleInto(task.memory.sums + row * task.memory.sums_stride, 1 / task.memory.total[row], columns, output);
 }
 
-// Returns whether all visible scores are finite.
+// Returns whether all tiles ran and were finite.
 template <bool kWeighted>
 bool RunTiles(const PanelTask& task) {
   const int64_t queries = task.queries.rows;
@@ -220,7 +221,7 @@ PanelMemory PanelScratch::Of(int worker) const {
 }
 
 bool PanelBlock(const AttentionProblem<float>& problem, const QueryBlock& block, const HeadResult<float>& result,
-                const PanelScratch& scratch, int worker) {
+                const PanelScratch& scratch, int worker, const runtime::Cancellation& cancellation) {
   const int64_t kv_head = block.head / (problem.heads / problem.kv_heads);
   const auto rows = [](const HeadsView<const float>& view, int64_t batch, int64_t head, int64_t first, int64_t count,
                        int64_t cols) {
@@ -243,7 +244,8 @@ bool PanelBlock(const AttentionProblem<float>& problem, const QueryBlock& block,
                        only_band ? scale.rest : 1,
                        result,
                        block.first,
-                       scratch.Of(worker)};
+                       scratch.Of(worker),
+                       cancellation};
   return HWY_DYNAMIC_DISPATCH(RunPanelTask)(task);
 }
 

@@ -9,6 +9,7 @@
 #include "server/compute/attention/forward.h"
 #include "server/compute/attention/problem.h"
 #include "server/runtime/buffer_pool.h"
+#include "server/runtime/cancellation.h"
 
 namespace attend::compute {
 
@@ -48,10 +49,11 @@ class PanelScratch {
   runtime::Buffer buffer_;
 };
 
-// Output, lse and entropy of the block's queries. Returns false where a score or a sum overflowed on its way; results
-// are then unspecified. REQUIRES: SuitsPanels; the problem is prepared; block.count <= kPanelBlockQueries.
+// Output, lse and entropy of the block's queries. Returns false where a score or a sum overflowed on its way, or once
+// the call is no longer wanted, polled after every kPanelTileKeys keys; results are then unspecified.
+// REQUIRES: SuitsPanels; the problem is prepared; block.count <= kPanelBlockQueries.
 bool PanelBlock(const AttentionProblem<float>& problem, const QueryBlock& block, const HeadResult<float>& result,
-                const PanelScratch& scratch, int worker);
+                const PanelScratch& scratch, int worker, const runtime::Cancellation& cancellation);
 
 }  // namespace attend::compute
 

@@ -9,6 +9,7 @@
 #include "server/compute/attention/mask.h"
 #include "server/compute/attention/panel_block.h"
 #include "server/compute/gemm.h"
+#include "server/runtime/cancellation.h"
 
 namespace attend::compute {
 
@@ -27,6 +28,7 @@ struct PanelTask {
   HeadResult<float> result;
   int64_t first_row;  // of the result
   PanelMemory memory;
+  const runtime::Cancellation& cancellation;  // polled between tiles of keys
 };
 
 struct KeyRange {

@@ -49,6 +49,20 @@ TEST(ErrorDetails, AllThreeKindsAreDecoded) {
   EXPECT_EQ(details.retry_delay, absl::Milliseconds(1500));
 }
 
+TEST(ErrorDetails, BusyAndTooLargeAreToldApart) {
+  google::rpc::ErrorInfo busy;
+  busy.set_reason("BUSY");
+  google::rpc::ErrorInfo too_large;
+  too_large.set_reason("TOO_LARGE");
+  EXPECT_TRUE(IsBusy(MakeCallError(8, "", Details({&busy}))));
+  EXPECT_FALSE(IsTooLarge(MakeCallError(8, "", Details({&busy}))));
+  EXPECT_TRUE(IsTooLarge(MakeCallError(8, "", Details({&too_large}))));
+  EXPECT_FALSE(IsBusy(MakeCallError(8, "", Details({&too_large}))));
+  EXPECT_FALSE(IsBusy(MakeCallError(8, "", "")));
+  EXPECT_FALSE(IsBusy(MakeCallError(14, "", Details({&busy}))));
+  EXPECT_FALSE(IsTooLarge(absl::OkStatus()));
+}
+
 TEST(ErrorDetails, AbsentOrUnreadableDetailsAreEmpty) {
   for (const std::string& bytes : {std::string(), std::string("\xff\xff garbage"), Details({})}) {
     const ErrorDetails details = DecodeErrorDetails(MakeCallError(14, "gone", bytes));

@@ -96,6 +96,8 @@ TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
   EXPECT_EQ(options.max_message_bytes, uint64_t{256} << 20);
   EXPECT_EQ(options.memory_budget_bytes, 0u);
   EXPECT_EQ(options.assumed_message_bytes, uint64_t{16} << 20);
+  EXPECT_EQ(options.max_calls, 64);
+  EXPECT_EQ(options.max_queue, 1024);
   EXPECT_EQ(options.shutdown_grace_seconds, 10);
   EXPECT_EQ(options.log_level, "info");
 }
@@ -110,6 +112,8 @@ void ExpectAllChanged(const Options& options) {
   EXPECT_EQ(options.max_message_bytes, uint64_t{64} << 20);
   EXPECT_EQ(options.memory_budget_bytes, uint64_t{1} << 30);
   EXPECT_EQ(options.assumed_message_bytes, 4096u);
+  EXPECT_EQ(options.max_calls, 7);
+  EXPECT_EQ(options.max_queue, 9);
   EXPECT_EQ(options.shutdown_grace_seconds, 0.5);
   EXPECT_EQ(options.log_level, "debug");
 }
@@ -118,7 +122,8 @@ TEST_F(OptionsTest, EveryOptionIsAFlag) {
   ExpectAllChanged(
       MustParse({"--listen", "[::1]:1", "--socket_mode", "600", "--shared_memory_dir", "/dev/shm/a", "--metrics_listen",
                  "off", "--no-reflection", "--compute_threads", "3", "--max_message_bytes=64MiB", "--memory_budget",
-                 "1GiB", "--assumed_message_bytes", "4096", "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
+                 "1GiB", "--assumed_message_bytes", "4096", "--max_calls", "7", "--max_queue", "9",
+                 "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
 }
 
 TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
@@ -131,6 +136,8 @@ TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
   Set("ATTEND_MAX_MESSAGE_BYTES", "64MiB");
   Set("ATTEND_MEMORY_BUDGET", "1GiB");
   Set("ATTEND_ASSUMED_MESSAGE_BYTES", "4096");
+  Set("ATTEND_MAX_CALLS", "7");
+  Set("ATTEND_MAX_QUEUE", "9");
   Set("ATTEND_SHUTDOWN_GRACE_SECONDS", "0.5");
   Set("ATTEND_LOG_LEVEL", "debug");
   ExpectAllChanged(MustParse({}));
@@ -148,6 +155,8 @@ constexpr const char* kFile =
     "max_message_bytes = \"64MiB\"\n"
     "memory_budget = 1GiB\n"
     "assumed_message_bytes = 4096\n"
+    "max_calls = 7\n"
+    "max_queue = 9\n"
     "shutdown_grace_seconds = 0.5\n"
     "log_level = \"debug\"\n";
 
@@ -210,6 +219,12 @@ TEST_F(OptionsTest, TheAssumedSizeIsNeverMoreThanTheLargest) {
                 {"--assumed_message_bytes", "2MiB", "1MiB"});
 }
 
+TEST_F(OptionsTest, CallsAreCountedFromOneAndQueuesFromNone) {
+  EXPECT_EQ(MustParse({"--max_queue", "0"}).max_queue, 0);
+  ExpectRefused({"--max_calls", "0"}, {"--max_calls", "\"0\"", "1"});
+  ExpectRefused({"--max_queue", "-1"}, {"--max_queue", "\"-1\"", "0"});
+}
+
 TEST_F(OptionsTest, MessagesStayBelowTwoGibibytes) {
   EXPECT_EQ(MustParse({"--max_message_bytes", "2147483647"}).max_message_bytes, 2147483647u);
   ExpectRefused({"--max_message_bytes", "2GiB"}, {"--max_message_bytes", "\"2GiB\"", "2147483647"});
@@ -268,7 +283,8 @@ TEST_F(OptionsTest, HelpListsEveryFlagInGroups) {
   for (const char* flag : {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--socket_mode MODE",
                            "--shared_memory_dir DIR", "--metrics_listen HOST:PORT", "--reflection,--no-reflection",
                            "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
-                           "--assumed_message_bytes BYTES", "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
+                           "--assumed_message_bytes BYTES", "--max_calls N", "--max_queue N",
+                           "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
   }
   EXPECT_THAT(help.out, AllOf(HasSubstr("Default 0.0.0.0:50051"), HasSubstr("Default 256MiB"), HasSubstr("ATTEND_")));

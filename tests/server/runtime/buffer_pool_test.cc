@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -42,7 +43,7 @@ TEST(BufferPool, UsesABlockAgain) {
 }
 
 TEST(BufferPool, GivesBackWhatExceedsItsIdleLimit) {
-  BufferPool pool(5000);
+  BufferPool pool({.max_idle_bytes = 5000});
   {
     std::vector<Buffer> buffers;
     for (int i = 0; i < 10; ++i) buffers.push_back(pool.Allocate(2048));
@@ -50,6 +51,90 @@ TEST(BufferPool, GivesBackWhatExceedsItsIdleLimit) {
   EXPECT_LE(pool.idle_bytes(), 5000u);
   EXPECT_GE(pool.idle_bytes(), 2048u);
   EXPECT_EQ(pool.in_use_bytes(), 0u);
+}
+
+// A pool on a clock that stands still until it is moved.
+struct TimedPool {
+  BufferPool::Clock::time_point now{};
+  BufferPool pool{BufferPool::Limits(), [this] { return now; }};
+
+  size_t held() const { return pool.in_use_bytes() + pool.idle_bytes(); }
+};
+
+TEST(BufferPool, HoldsNoMoreThanTheRecentPeakOfUse) {
+  TimedPool timed;
+  size_t peak = 0;
+  uint64_t random = 1;
+  std::vector<Buffer> buffers(16);
+  for (int i = 0; i < 5000; ++i) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    Buffer& buffer = buffers[(random >> 33) % buffers.size()];
+    buffer = Buffer();
+    buffer = timed.pool.Allocate((random >> 40) % (1 << 20));
+    peak = std::max(peak, timed.pool.in_use_bytes());
+    ASSERT_LE(timed.held(), peak);
+  }
+  buffers.clear();
+  EXPECT_EQ(timed.pool.in_use_bytes(), 0u);
+  EXPECT_GT(timed.pool.idle_bytes(), peak / 2);
+}
+
+TEST(BufferPool, ANewSizeReplacesTheBlockUnusedForLongest) {
+  TimedPool timed;
+  std::byte* kept;
+  {
+    Buffer first = timed.pool.Allocate(1 << 20);
+    Buffer second = timed.pool.Allocate(2 << 20);
+    kept = second.data();
+    first = Buffer();
+    second = Buffer();
+  }
+  Buffer another = timed.pool.Allocate(3 << 18);
+  EXPECT_EQ(timed.pool.idle_bytes(), size_t{2} << 20);
+  EXPECT_EQ(timed.pool.Allocate(2 << 20).data(), kept);
+}
+
+TEST(BufferPool, ForgetsAPeakAfterTwoWindows) {
+  TimedPool timed;
+  { Buffer large = timed.pool.Allocate(64 << 20); }
+  timed.now += BufferPool::kPeakWindow;
+  timed.pool.Trim();
+  EXPECT_EQ(timed.pool.idle_bytes(), size_t{64} << 20);
+  timed.now += BufferPool::kPeakWindow;
+  timed.pool.Trim();
+  EXPECT_EQ(timed.pool.idle_bytes(), 0u);
+}
+
+TEST(BufferPool, ReturningABlockTrimsAsWell) {
+  TimedPool timed;
+  { Buffer large = timed.pool.Allocate(64 << 20); }
+  timed.now += 2 * BufferPool::kPeakWindow;
+  { Buffer small = timed.pool.Allocate(1 << 20); }
+  EXPECT_EQ(timed.pool.idle_bytes(), size_t{1} << 20);
+}
+
+TEST(BufferPool, KeepsLessIdleWhileOthersHoldMemory) {
+  BufferPool pool({.max_total_bytes = 10 << 20});
+  {
+    std::vector<Buffer> buffers;
+    for (int i = 0; i < 8; ++i) buffers.push_back(pool.Allocate(1 << 20));
+  }
+  EXPECT_EQ(pool.idle_bytes(), size_t{8} << 20);
+  {
+    const OutsideMemory message = pool.CountOutside(4 << 20);
+    EXPECT_EQ(pool.idle_bytes(), size_t{6} << 20);
+    OutsideMemory another = pool.CountOutside(20 << 20);
+    EXPECT_EQ(pool.idle_bytes(), 0u);
+    another = OutsideMemory();
+    std::vector<Buffer> buffers;
+    for (int i = 0; i < 6; ++i) buffers.push_back(pool.Allocate(1 << 20));
+    buffers.clear();
+    EXPECT_EQ(pool.idle_bytes(), size_t{6} << 20);
+  }
+  std::vector<Buffer> buffers;
+  for (int i = 0; i < 8; ++i) buffers.push_back(pool.Allocate(1 << 20));
+  buffers.clear();
+  EXPECT_EQ(pool.idle_bytes(), size_t{8} << 20);
 }
 
 TEST(BufferPool, MovedFromBufferOwnsNothing) {

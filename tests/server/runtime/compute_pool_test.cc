@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <latch>
+#include <mutex>
 #include <new>
 #include <vector>
 
@@ -145,7 +147,7 @@ TEST(ComputePool, SmallCallOvertakesALargeOne) {
   EXPECT_EQ(large_tiles_before_small, 1);
 }
 
-TEST(ComputePool, EqualCallsShareOneSlotEvenly) {
+TEST(ComputePool, LargeCallsShareOneSlotInInstallments) {
   ComputePool pool(1);
   std::atomic<int64_t> progress[2] = {0, 0};
   std::atomic<int64_t> widest_gap{0};
@@ -155,7 +157,7 @@ TEST(ComputePool, EqualCallsShareOneSlotEvenly) {
   const auto start = [&](int call) {
     pool.Start(NeverCancelled(), [&, call](Executor& executor) {
       EXPECT_TRUE(executor
-                      .ForEachTile(400, 2e7,
+                      .ForEachTile(400, 2e8,
                                    [&](int64_t index, int) {
                                      if (call == 0 && index == 0) {
                                        first_runs.count_down();
@@ -174,8 +176,46 @@ TEST(ComputePool, EqualCallsShareOneSlotEvenly) {
   start(1);
   second_queued.count_down();
   done.wait();
-  // A tile is two quanta of work: the calls take turns tile by tile.
-  EXPECT_LE(widest_gap, 2);
+  // An installment is five tiles.
+  EXPECT_LE(widest_gap, 11);
+  EXPECT_GE(widest_gap, 1);
+}
+
+// Starts calls while the only slot is taken, and returns in which order they are done.
+std::vector<int> OrderOfCalls(const std::vector<std::pair<double, std::shared_ptr<Cancellation>>>& calls) {
+  ComputePool pool(1);
+  std::latch blocked(1), queued(1), done(static_cast<std::ptrdiff_t>(calls.size()));
+  pool.Start(NeverCancelled(), [&](Executor&) {
+    blocked.count_down();
+    queued.wait();
+  });
+  blocked.wait();
+  std::mutex mutex;
+  std::vector<int> order;
+  for (size_t call = 0; call < calls.size(); ++call) {
+    pool.Start(calls[call].second, [&, call](Executor& executor) {
+      EXPECT_TRUE(executor.ForEachTile(10, calls[call].first / 10, [](int64_t, int) { return absl::OkStatus(); }).ok());
+      std::lock_guard lock(mutex);
+      order.push_back(static_cast<int>(call));
+      done.count_down();
+    });
+  }
+  queued.count_down();
+  done.wait();
+  return order;
+}
+
+TEST(ComputePool, EqualCallsAreDoneOneAfterTheOtherByDeadline) {
+  const auto due_in = [](int seconds) {
+    return std::make_shared<Cancellation>(Cancellation::Clock::now() + std::chrono::seconds(seconds));
+  };
+  EXPECT_THAT(OrderOfCalls({{5e8, due_in(20)}, {5e8, NeverCancelled()}, {5e8, due_in(10)}}),
+              ::testing::ElementsAre(2, 0, 1));
+}
+
+TEST(ComputePool, LessWorkIsDoneFirst) {
+  EXPECT_THAT(OrderOfCalls({{8e8, NeverCancelled()}, {6e8, NeverCancelled()}, {2e7, NeverCancelled()}}),
+              ::testing::ElementsAre(2, 1, 0));
 }
 
 TEST(ComputePool, FirstFailureEndsTheLoop) {

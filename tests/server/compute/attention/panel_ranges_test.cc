@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <string>
+#include <vector>
 
+#include "server/compute/attention/attention.h"
 #include "server/compute/attention/decode.h"
 #include "server/compute/attention/few_queries.h"
 #include "server/compute/attention/panel_block.h"
@@ -24,7 +27,7 @@ Answer AnswerOfKeys(const AttentionCase& c, int64_t first, int64_t end) {
   const PanelScratch scratch(pool, panels.problem(), 1);
   const QueryBlock block{0, 0, 0, c.n, first, end};
   const HeadResult<float> result = ResultOfHead(panels.problem(), panels.Results(Wanted::kRows), 0, 0);
-  EXPECT_TRUE(PanelBlock(panels.problem(), block, result, scratch, 0)) << c.name;
+  EXPECT_TRUE(PanelBlock(panels.problem(), block, result, scratch, 0, runtime::Cancellation())) << c.name;
   return panels.Got();
 }
 
@@ -114,7 +117,7 @@ TEST_P(PanelRangesTest, SeveralQueriesDecodeUnderEveryMask) {
 TEST_P(PanelRangesTest, ARangeThatPanelsCannotHoldIsLeftToTheTiles) {
   const runtime::Cancellation cancellation;
   runtime::InlineExecutor executor(cancellation);
-  AttentionCase c = RandomCase({1, 1, 1, 7, 1300, 1, 3}, 73);
+  AttentionCase c = RandomCase({1, 1, 1, 12, 1300, 1, 3}, 73);
   c.scale = 1.5;
   const Tolerance tolerance = PanelTolerance(c);
   c.query[3] = 1e19;
@@ -125,6 +128,26 @@ TEST_P(PanelRangesTest, ARangeThatPanelsCannotHoldIsLeftToTheTiles) {
   EXPECT_TRUE(AllNear(got.output, Oracle(c).output, 2 * tolerance.output));
   c.scale = 3;
   EXPECT_EQ(RunCase<float>(c, executor, Wanted::kRows, got).code(), absl::StatusCode::kOutOfRange);
+}
+
+// One tile of work, of tens of milliseconds: without a look at the clock inside it would run to its end.
+TEST(PanelCancellation, ADeadlineEndsABlockOnItsWay) {
+  constexpr int64_t kKeys = 200000, kColumns = 16;
+  const std::vector<float> zeros(kKeys * kColumns);
+  std::vector<float> output(kPanelBlockQueries * kColumns);
+  AttentionProblem<float> problem;
+  problem.batch = problem.heads = problem.kv_heads = 1;
+  problem.n = kPanelBlockQueries;
+  problem.m = kKeys;
+  problem.d = problem.d_key = problem.d_value = kColumns;
+  problem.query = ContiguousHeads(zeros.data(), 1, problem.n, kColumns);
+  problem.key = problem.value = ContiguousHeads(zeros.data(), 1, kKeys, kColumns);
+  AttentionResult<float> result;
+  result.output = ContiguousHeads(output.data(), 1, problem.n, kColumns);
+  const runtime::Cancellation soon(runtime::Cancellation::Clock::now() + std::chrono::milliseconds(3));
+  runtime::InlineExecutor executor(soon);
+  runtime::BufferPool pool;
+  EXPECT_EQ(Attention(executor, pool, problem, result).code(), absl::StatusCode::kDeadlineExceeded);
 }
 
 }  // namespace
