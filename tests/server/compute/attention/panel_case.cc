@@ -134,7 +134,8 @@ bool PanelCase::RunBlocks(Wanted wanted) const {
     const int64_t h = head % problem_.heads;
     for (int64_t first = 0; first < problem_.n; first += kPanelBlockQueries) {
       const QueryBlock block{b, h, first, std::min(kPanelBlockQueries, problem_.n - first)};
-      held &= PanelBlock(problem_, block, ResultOfHead(problem_, result, b, h), scratch, 0);
+      held &= PanelBlock(problem_, block, ResultOfHead(problem_, result, b, h), scratch, 0,
+                         runtime::Cancellation());
     }
   }
   return held;
