@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/rpc/attention_codec.h"
 #include "server/rpc/matrix_exp_codec.h"
+#include "server/rpc/matrix_log_codec.h"
 #include "server/rpc/project_codec.h"
 #include "server/rpc/server_info_codec.h"
 
@@ -35,6 +36,7 @@ Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& m
   AddUnary("Attention", DecodeAttention, metrics);
   AddUnary("MatrixExp", DecodeMatrixExp, metrics);
   AddUnary("Project", DecodeProject, metrics);
+  AddUnary("MatrixLog", DecodeMatrixLog, metrics);
   AddUnary("GetServerInfo", ServerInfoDecoder(server_info), metrics);
 }
 
