@@ -59,10 +59,10 @@ double LogModuli(const std::vector<Complex>& eigenvalues) {
 }
 
 // det s <= prod s_ii, beyond what rounding leaves of the eigenvalues' logarithms.
-Reason LargeDeterminant(const Matrix<const double>& s, const std::vector<Complex>& eigenvalues) {
+Reason LargeDeterminant(const Matrix<const double>& s, const std::vector<Complex>& eigenvalues, double unit) {
   double diagonal = 0, rounding = 0;
   for (int64_t i = 0; i < s.rows; ++i) diagonal += std::log(s.row(i)[i]);
-  for (const Complex& value : eigenvalues) rounding += 16 * kRoundoff * static_cast<double>(s.rows) / std::abs(value);
+  for (const Complex& value : eigenvalues) rounding += 16 * unit * static_cast<double>(s.rows) / std::abs(value);
   const double excess = LogModuli(eigenvalues) - diagonal;
   if (!(excess > rounding + 1e-10)) return std::nullopt;
   return absl::StrCat("the determinant is ", std::exp(excess),
@@ -70,12 +70,13 @@ Reason LargeDeterminant(const Matrix<const double>& s, const std::vector<Complex
                       "exp of a generator (Goodman)");
 }
 
-Reason OutsideRegion(const std::vector<Complex>& eigenvalues) {
+Reason OutsideRegion(const std::vector<Complex>& eigenvalues, double unit) {
   const auto n = static_cast<double>(eigenvalues.size());
   if (n < 3) return std::nullopt;
   for (const Complex& value : eigenvalues) {
+    if (value.imag() == 0) continue;  // at most 1, or negative
     const double bound = std::exp(-std::fabs(std::arg(value)) * std::tan(std::numbers::pi / n));
-    if (std::abs(value) <= bound + 1e-8) continue;
+    if (std::abs(value) <= bound + 1e-8 + 16 * unit * n) continue;
     return absl::StrCat("the eigenvalue ", value.real(), value.imag() < 0 ? " - " : " + ", std::fabs(value.imag()),
                         "i has modulus ", std::abs(value), ", at most ", bound,
                         " for exp of a generator of this size (Runnenberg)");
@@ -134,16 +135,16 @@ std::string OnlyPrincipal(const Matrix<const double>& s, const std::vector<Compl
 
 }  // namespace
 
-Embedding NecessaryConditions(const Matrix<const double>& s, const std::vector<Complex>& eigenvalues) {
+Embedding NecessaryConditions(const Matrix<const double>& s, const std::vector<Complex>& eigenvalues, double unit) {
   if (Reason zero = ZeroOnDiagonal(s)) return NotEmbeddable(*zero);
   if (Reason equal = EqualRows(s)) return NotEmbeddable(*equal);
   if (Reason broken = BrokenPath(s)) return NotEmbeddable(*broken);
-  if (!eigenvalues.empty() && SmallestModulus(eigenvalues) <= 4 * kRoundoff * static_cast<double>(s.rows * s.rows)) {
+  if (!eigenvalues.empty() && SmallestModulus(eigenvalues) <= 4 * unit * static_cast<double>(s.rows)) {
     return Undecided("an eigenvalue is 0 to working precision: the sign of the determinant is lost in rounding");
   }
   if (std::optional<Embedding> negatives = JudgeNegatives(eigenvalues)) return *negatives;
-  if (Reason outside = OutsideRegion(eigenvalues)) return NotEmbeddable(*outside);
-  if (Reason large = LargeDeterminant(s, eigenvalues)) return NotEmbeddable(*large);
+  if (Reason outside = OutsideRegion(eigenvalues, unit)) return NotEmbeddable(*outside);
+  if (Reason large = LargeDeterminant(s, eigenvalues, unit)) return NotEmbeddable(*large);
   return Undecided("");
 }
 

@@ -30,7 +30,10 @@ struct Embedding {
 //   det s > 0 (Kingman 1962);  det s <= prod s_ii (Goodman 1970);
 //   negative eigenvalues have even multiplicity (Elfving 1937; two within sqrt(roundoff) count as equal: undecided);
 //   |lambda| <= exp(-|arg lambda| tan(pi / n)) (Runnenberg 1962).
-Embedding NecessaryConditions(const Matrix<const double>& s, const std::vector<std::complex<double>>& eigenvalues);
+// `unit` is the roundoff of the entries of s: eigenvalues that 4 n of it could move to 0 have no sign, and the last two
+// conditions hold to within what it may do (to first order, of a matrix not far from normal).
+Embedding NecessaryConditions(const Matrix<const double>& s, const std::vector<std::complex<double>>& eigenvalues,
+                              double unit);
 
 // What the principal logarithm [n, n] says where it exists and the conditions above are met. `unit` is the roundoff of
 // the entries of s, `residual` ||exp(log) - s||_1 / ||s||_1. Where the logarithm is no generator: not embeddable if no

@@ -56,7 +56,7 @@ class Run {
     report_.cost = logarithm.cost;
     const bool stochastic = IsStochastic<T>(matrix);
     if (stochastic) {
-      report_.embedding = NecessaryConditions(matrix, logarithm.eigenvalues);
+      report_.embedding = NecessaryConditions(matrix, logarithm.eigenvalues, kUnit);
     } else {
       report_.embedding = {Embeddability::kNotStochastic, "the matrix is not row-stochastic", 0};
     }
@@ -68,8 +68,7 @@ class Run {
     if (done = Measure(); !done.ok()) return done;
     if (!stochastic) return absl::OkStatus();
     if (report_.embedding.verdict == Embeddability::kUndecided && report_.embedding.reason.empty()) {
-      const double unit = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
-      report_.embedding = JudgeLogarithm(matrix, logarithm.eigenvalues, View(1), unit, report_.residual);
+      report_.embedding = JudgeLogarithm(matrix, logarithm.eigenvalues, View(1), kUnit, report_.residual);
     }
     return MeasureNearest();
   }
@@ -78,6 +77,8 @@ class Run {
   const double* nearest() const { return part(2); }
 
  private:
+  static constexpr double kUnit = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
+
   double* part(int k) const { return buffer_.template as<double>() + k * n_ * n_; }
   Matrix<const double> View(int k) const { return {part(k), n_, n_}; }
 

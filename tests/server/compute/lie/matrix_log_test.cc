@@ -125,6 +125,18 @@ TEST(MatrixLog, ThreadsDoNotChangeBits) {
 
 TEST(MatrixLog, EmptyMatricesHaveEmptyLogarithms) { EXPECT_TRUE(LogOf<double>({}, 0).log.empty()); }
 
+// Rows of floats sum to 1 within rounding only, and eigenvalues move by it: no verdict hangs on that.
+TEST(Embedding, RoundingToFloatsViolatesNothing) {
+  for (const int64_t n : {3, 5, 17, 64, 65, 129}) {
+    for (const double rate : {0.1, 1.0, 4.0}) {
+      const Numbers s = ExpOfGenerator(RandomGenerator(n, rate, static_cast<unsigned>(n)), n);
+      const MatrixLogReport report = LogOf(std::vector<float>(s.begin(), s.end()), n).report;
+      EXPECT_NE(report.embedding.verdict, Embeddability::kNotEmbeddable) << n << " " << rate << report.embedding.reason;
+      EXPECT_NE(report.embedding.verdict, Embeddability::kNotStochastic) << n << " " << rate;
+    }
+  }
+}
+
 struct VerdictCase {
   const char* name;
   int64_t n;
