@@ -181,11 +181,12 @@ SpectrumPlot SpectraOf(const LieView& view) {
   SpectrumPlot plot;
   plot.title = "Spectra of attention as a Markov chain";
   plot.subtitle = "Eigenvalues and the unit circle: 1 is always among them, the next modulus says how fast tokens mix";
-  plot.discs = {{"softmax(scores)", {}}, {"exp(G), G from softplus(scores)", {}}};
+  const size_t middle = view.times.size() / 2;
+  plot.discs = {{"softmax(scores)", {}}, {fmt::format("exp(tG), t = {:g}", view.times[middle]), {}}};
   for (size_t h = 0; h < view.heads.size(); ++h) {
     plot.names.push_back(fmt::format("Head {}", h + 1));
     plot.discs[0].series.push_back(Eigenvalues(view.heads[h].softmax.chain()));
-    plot.discs[1].series.push_back(Eigenvalues(view.heads[h].action.chain()));
+    plot.discs[1].series.push_back(Eigenvalues(view.heads[h].flow[middle]));
   }
   return plot;
 }

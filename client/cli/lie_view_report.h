@@ -19,7 +19,7 @@ nlohmann::ordered_json LieViewJson(const LieView& view);
 Heatmap FlowHeatmap(const LieView& view, size_t head);
 // One head's softmax beside its exp(G).
 Heatmap SoftmaxHeatmap(const LieView& view, size_t head);
-// The eigenvalues of all heads: softmax, and exp(G).
+// The eigenvalues of all heads: softmax, and exp(tG) at the middle one of the times.
 SpectrumPlot SpectraOf(const LieView& view);
 
 }  // namespace attend::cli

@@ -22,7 +22,7 @@ constexpr double kAxisLabels = 56;
 constexpr double kGap = 40;
 constexpr double kLegendLine = 30;
 constexpr double kLegendWidth = 130;
-constexpr double kMarker = 6.5;
+constexpr double kMarker = 5.5;
 constexpr double kTick = 0.5;
 
 struct Ink {
@@ -121,7 +121,7 @@ class Painter {
   }
 
   void Marker(double x, double y, size_t series) {
-    Use(kSeries[series]);
+    cairo_new_path(cairo_);  // a text leaves a current point
     if (series == 0) {
       cairo_arc(cairo_, x, y, kMarker, 0, 2 * std::numbers::pi);
     } else {
@@ -134,7 +134,7 @@ class Painter {
       }
       cairo_close_path(cairo_);
     }
-    cairo_set_line_width(cairo_, 2);
+    cairo_set_line_width(cairo_, 1.5);
     Use({1, 1, 1});
     cairo_stroke_preserve(cairo_);
     Use(kSeries[series], 0.8);
