@@ -38,7 +38,7 @@ class LieViewCommand : public Command {
         ->check(CLI::Range(1, Street::kHeads))
         ->capture_default_str()
         ->group(group);
-    app->add_option("--pictures", pictures_, "Folder for lie-flow.png, lie-softmax.png and lie-spectrum.png")
+    app->add_option("--pictures", pictures_, "Folder for lie-flow, lie-softmax and lie-spectrum.png")
         ->type_name("DIR")
         ->capture_default_str()
         ->group(group);
