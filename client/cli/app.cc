@@ -80,8 +80,8 @@ void DeclareProgram(Program& program) {
   program.app.require_subcommand(0, 1);
   program.app.formatter(std::make_shared<HelpFormatter>());
   program.app.footer(absl::StrCat(kFooter, kExitCodesHelp));
-  for (const auto make : {MakeDemoCommand, MakeAttentionCommand, MakeExpmCommand, MakeProjectCommand, MakeInfoCommand,
-                          MakeHealthCommand}) {
+  for (const auto make : {MakeDemoCommand, MakeAttentionCommand, MakeExpmCommand, MakeLogCommand, MakeProjectCommand,
+                          MakeLieViewCommand, MakeInfoCommand, MakeHealthCommand}) {
     std::unique_ptr<Command> command = make();
     CLI::App* app = command->Declare(program.app);
     // `project` has subcommands of its own; they carry the flags.

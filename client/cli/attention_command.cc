@@ -8,6 +8,7 @@
 #include "client/cli/attention_flags.h"
 #include "client/cli/command.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/lie_report.h"
 #include "client/cli/report.h"
 
 namespace attend::cli {
@@ -42,6 +43,8 @@ class AttentionCommand : public Command {
     app->add_option("--gradients", gradients_folder_, "Where they go: query.npy, w_q.npy, ..., named after the inputs")
         ->type_name("FOLDER")
         ->group("Gradients");
+    app->add_flag("--diagnostics", diagnostics_, "The weights as Markov chains (n = m), and exp(tG) beside softmax")
+        ->group("Results");
     app->footer(kExamples);
     return app;
   }
@@ -55,6 +58,7 @@ class AttentionCommand : public Command {
     if (absl::Status status = ClaimGradients(session.files()); !status.ok()) return session.UsageFailure(status);
     absl::StatusOr<v1::AttentionRequest> request = flags_.MakeRequest(session.files());
     if (!request.ok()) return session.UsageFailure(request.status());
+    request->set_diagnostics(diagnostics_);
     for (const Result& result : results_) {
       if (!result.path.empty() && result.asked_by != v1::ATTENTION_OUTPUT_UNSPECIFIED) {
         request->add_return_outputs(result.asked_by);
@@ -103,13 +107,17 @@ class AttentionCommand : public Command {
       const absl::Status status = deliver("grad_" + name, gradient, GradientPath(name));
       if (!status.ok()) return session.UsageFailure(status);
     }
+    if (diagnostics_) session.console().Text(DiagnosticsTable(response));
     session.console().Note(StatsLine(response.stats(), round_trip_seconds));
-    session.console().Json(
-        {{"ok", true}, {"tensors", tensors}, {"stats", StatsJson(response.stats(), round_trip_seconds)}});
+    nlohmann::ordered_json document = {{"ok", true}, {"tensors", tensors}};
+    if (diagnostics_) document["diagnostics"] = DiagnosticsJson(response);
+    document["stats"] = StatsJson(response.stats(), round_trip_seconds);
+    session.console().Json(document);
     return kOk;
   }
 
   AttentionFlags flags_;
+  bool diagnostics_ = false;
   std::string gradients_folder_;
   std::vector<Result> results_ = {
       {"output", "Heads: [batch, heads, n, d_value]; tokens: [batch, n, d_out]", v1::ATTENTION_OUTPUT_UNSPECIFIED,

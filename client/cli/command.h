@@ -26,7 +26,9 @@ class Command {
 std::unique_ptr<Command> MakeDemoCommand();
 std::unique_ptr<Command> MakeAttentionCommand();
 std::unique_ptr<Command> MakeExpmCommand();
+std::unique_ptr<Command> MakeLogCommand();
 std::unique_ptr<Command> MakeProjectCommand();
+std::unique_ptr<Command> MakeLieViewCommand();
 std::unique_ptr<Command> MakeInfoCommand();
 std::unique_ptr<Command> MakeHealthCommand();
 

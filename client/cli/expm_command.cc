@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/command.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/lie_report.h"
 #include "client/cli/report.h"
 #include "client/cli/tensor_flags.h"
 
@@ -82,6 +83,7 @@ class ExpmCommand : public Command {
     app->add_option("--output", output_, "[times, ..., n, n], or [times, ..., n, p] with --apply-to")
         ->type_name("FILE")
         ->group("Results");
+    app->add_flag("--diagnostics", diagnostics_, "Is A a generator, and exp(tA) as a Markov chain")->group("Results");
     app->footer(kExamples);
     return app;
   }
@@ -91,6 +93,7 @@ class ExpmCommand : public Command {
     absl::Status status = session.files().ClaimOutput(output_);
     if (status.ok()) status = inputs_.Fill(session.files(), input_type_.dtype(), request);
     if (!status.ok()) return session.UsageFailure(status);
+    request.set_diagnostics(diagnostics_);
     request.mutable_times()->Add(times_.begin(), times_.end());
     if (structure_ != "auto") {
       v1::Structure structure = v1::STRUCTURE_UNSPECIFIED;
@@ -112,11 +115,14 @@ class ExpmCommand : public Command {
       if (!status.ok()) return session.UsageFailure(status);
     }
     session.console().Text(TensorLine("result", response.result(), output_) + ReportTable(response));
+    if (diagnostics_) session.console().Text(DiagnosticsTable(response));
     session.console().Note(StatsLine(response.stats(), round_trip_seconds));
-    session.console().Json({{"ok", true},
-                            {"tensors", {{"result", TensorJson(response.result(), output_)}}},
-                            {"reports", ReportsJson(response)},
-                            {"stats", StatsJson(response.stats(), round_trip_seconds)}});
+    nlohmann::ordered_json document = {{"ok", true},
+                                       {"tensors", {{"result", TensorJson(response.result(), output_)}}},
+                                       {"reports", ReportsJson(response)}};
+    if (diagnostics_) document["diagnostics"] = DiagnosticsJson(response);
+    document["stats"] = StatsJson(response.stats(), round_trip_seconds);
+    session.console().Json(document);
     return kOk;
   }
 
@@ -126,6 +132,7 @@ class ExpmCommand : public Command {
   std::vector<double> times_;
   std::string structure_ = "auto";
   InputTypeFlag input_type_;
+  bool diagnostics_ = false;
   std::string output_;
 };
 

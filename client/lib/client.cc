@@ -83,6 +83,11 @@ absl::StatusOr<v1::ProjectResponse> Client::Project(const v1::ProjectRequest& re
       request, [this](auto&&... arguments) { return channel_->service->Project(arguments...); });
 }
 
+absl::StatusOr<v1::MatrixLogResponse> Client::MatrixLog(const v1::MatrixLogRequest& request) const {
+  return channel_->Unary<v1::MatrixLogResponse>(
+      request, [this](auto&&... arguments) { return channel_->service->MatrixLog(arguments...); });
+}
+
 absl::StatusOr<v1::GetServerInfoResponse> Client::GetServerInfo() const {
   return channel_->Unary<v1::GetServerInfoResponse>(v1::GetServerInfoRequest(), [this](auto&&... arguments) {
     return channel_->service->GetServerInfo(arguments...);

@@ -38,6 +38,7 @@ class Client {
   absl::StatusOr<v1::AttentionResponse> Attention(const v1::AttentionRequest& request) const;
   absl::StatusOr<v1::MatrixExpResponse> MatrixExp(const v1::MatrixExpRequest& request) const;
   absl::StatusOr<v1::ProjectResponse> Project(const v1::ProjectRequest& request) const;
+  absl::StatusOr<v1::MatrixLogResponse> MatrixLog(const v1::MatrixLogRequest& request) const;
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo() const;
 
   // The standard health service's Check. `service` "" asks for the server as a whole; NOT_FOUND for one it lacks.

@@ -6,9 +6,13 @@
 #include "server/compute/attention/attention.h"
 #include "server/compute/attention/tokens.h"
 #include "server/compute/convert.h"
+#include "server/compute/lie/chain.h"
+#include "server/compute/lie/softmax_distance.h"
 #include "server/rpc/attention_gradients.h"
 #include "server/rpc/attention_inputs.h"
 #include "server/rpc/attention_settings.h"
+#include "server/rpc/lie_reports.h"
+#include "server/rpc/return_if_error.h"
 
 namespace attend::rpc {
 namespace {
@@ -76,7 +80,8 @@ class AttentionOperation final : public Operation {
     const double rows = settings_.want_lse + settings_.want_entropy;
     const double gradients = WantsGradients() ? gradients_.Elements() : 0;
     return width * (Elements(OutputShape(in_)) + matrices * Elements(MatrixShape())) +
-           row_width * rows * Elements(RowShape()) + gradients * static_cast<double>(compute::SizeOf(in_.wire_dtype));
+           row_width * rows * Elements(RowShape()) + DiagnosticsBytes() +
+           gradients * static_cast<double>(compute::SizeOf(in_.wire_dtype));
   }
 
   double WorkspaceBytes(int workers) const override {
@@ -84,6 +89,7 @@ class AttentionOperation final : public Operation {
     double bytes = settings_.output_dtype == compute::DTypeOf<T>() ? 0 : 4 * ResponseBytes();
     if (WantsGradients() && in_.wire_dtype != compute::DTypeOf<T>()) bytes += gradients_.Elements() * sizeof(T);
     if (Empty()) return bytes;
+    bytes += DiagnosticsWorkspaceBytes(workers);
     const auto& attention = problem_.attention;
     if (in_.from_tokens) {
       return bytes + (WantsGradients() ? compute::TokensGradientsWorkspaceBytes(problem_, WantedTokens(), workers)
@@ -104,8 +110,8 @@ class AttentionOperation final : public Operation {
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     output_ = Tensor(compute::DTypeOf<T>(), OutputShape(in_), pool);
-    if (settings_.want_weights) weights_ = Tensor(compute::DTypeOf<T>(), MatrixShape(), pool);
-    if (settings_.want_scores) scores_ = Tensor(compute::DTypeOf<T>(), MatrixShape(), pool);
+    if (NeedsWeights()) weights_ = Tensor(compute::DTypeOf<T>(), MatrixShape(), pool);
+    if (NeedsScores()) scores_ = Tensor(compute::DTypeOf<T>(), MatrixShape(), pool);
     if (settings_.want_lse) lse_ = Tensor(compute::DTypeOf<T>(), RowShape(), pool);
     if (settings_.want_entropy) entropy_ = Tensor(compute::DTypeOf<T>(), RowShape(), pool);
     if (WantsGradients()) gradients_.Allocate(pool);
@@ -113,7 +119,8 @@ class AttentionOperation final : public Operation {
       if (WantsGradients()) gradients_.SetZero();
       return absl::OkStatus();
     }
-    return in_.from_tokens ? RunTokens(executor, pool) : RunHeads(executor, pool);
+    RETURN_IF_ERROR(in_.from_tokens ? RunTokens(executor, pool) : RunHeads(executor, pool));
+    return settings_.want_diagnostics ? Diagnose(executor, pool) : absl::OkStatus();
   }
 
   void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
@@ -132,6 +139,12 @@ class AttentionOperation final : public Operation {
       Write(v1::AttentionResponse::kEntropyFieldNumber, AtLeastFloat32(dtype), std::move(entropy_), pool, writer);
     }
     if (WantsGradients()) gradients_.Encode(in_.wire_dtype, pool, writer);
+    for (size_t i = 0; i < chains_.size(); ++i) {
+      v1::AttentionDiagnostics diagnostics;
+      *diagnostics.mutable_chain() = WireOf(chains_[i]);
+      if (!distances_.empty()) AddToWire(distances_[i], diagnostics);
+      writer.AddMessage(v1::AttentionResponse::kDiagnosticsFieldNumber, diagnostics);
+    }
     writer.AddMessage(v1::AttentionResponse::kStatsFieldNumber, stats);
   }
 
@@ -155,6 +168,33 @@ class AttentionOperation final : public Operation {
     const auto grad_output = compute::ContiguousHeads<const T>(grad_output_.data<T>(), in_.heads, in_.n, in_.d_value);
     return compute::AttentionWithGradients(executor, pool, problem_.attention, result, grad_output,
                                            gradients_.ForHeads(in_));
+  }
+
+  bool ComparesWithSoftmax() const {
+    return settings_.want_diagnostics &&
+           std::holds_alternative<compute::GeneratorExpNormalization>(settings_.normalization);
+  }
+  bool NeedsWeights() const { return settings_.want_weights || settings_.want_diagnostics; }
+  bool NeedsScores() const { return settings_.want_scores || ComparesWithSoftmax(); }
+
+  absl::Status Diagnose(runtime::Executor& executor, runtime::BufferPool& pool) {
+    const int64_t matrices = in_.batch * in_.heads;
+    if (ComparesWithSoftmax()) {
+      RETURN_IF_ERROR(
+          compute::SoftmaxDistances(executor, matrices, in_.n, scores_.data<T>(), weights_.data<T>(), distances_));
+    }
+    return compute::DiagnoseChains(executor, pool, matrices, in_.n, weights_.data<T>(), chains_);
+  }
+  double DiagnosticsBytes() const {
+    if (!settings_.want_diagnostics || Empty()) return 0;
+    return static_cast<double>(in_.batch * in_.heads) * ChainBytes(in_.n);
+  }
+  double DiagnosticsWorkspaceBytes(int workers) const {
+    if (!settings_.want_diagnostics) return 0;
+    const double matrices =
+        (settings_.want_weights ? 0 : 1) + (ComparesWithSoftmax() && !settings_.want_scores ? 1 : 0);
+    return matrices * sizeof(T) * Elements(MatrixShape()) +
+           compute::ChainWorkspaceBytes(in_.batch * in_.heads, in_.n, workers);
   }
 
   // No query at all: every result is empty, whatever the other dimensions say.
@@ -181,8 +221,8 @@ class AttentionOperation final : public Operation {
   Result Wanted() const {
     static T somewhere;
     Result result;
-    if (settings_.want_weights) result.weights = &somewhere;
-    if (settings_.want_scores) result.scores = &somewhere;
+    if (NeedsWeights()) result.weights = &somewhere;
+    if (NeedsScores()) result.scores = &somewhere;
     if (settings_.want_lse) result.lse = &somewhere;
     if (settings_.want_entropy) result.entropy = &somewhere;
     return result;
@@ -250,6 +290,8 @@ class AttentionOperation final : public Operation {
   const Tensor grad_output_;
   GradientTensors<T> gradients_;
   Tensor output_, weights_, scores_, lse_, entropy_;
+  std::vector<compute::ChainDiagnostics> chains_;    // of the weights, where wanted
+  std::vector<compute::SoftmaxDistance> distances_;  // of exp(tG) from them, likewise
 };
 
 }  // namespace

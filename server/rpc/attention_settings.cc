@@ -165,6 +165,11 @@ absl::StatusOr<AttentionSettings> ReadAttentionSettings(const v1::AttentionReque
   RETURN_IF_ERROR(ReadMask(request.mask(), inputs, reader, settings));
   RETURN_IF_ERROR(ReadNormalization(request.normalization(), inputs, settings));
   RETURN_IF_ERROR(ReadReturnOutputs(request, settings));
+  if (request.diagnostics() && inputs.n != inputs.m) {
+    return InvalidField("diagnostics", absl::StrCat("n = ", inputs.n, " and m = ", inputs.m),
+                        "as many queries as keys, so that the weights are a Markov chain");
+  }
+  settings.want_diagnostics = request.diagnostics();
   const absl::StatusOr<compute::DType> output_dtype =
       ReadOutputDType(request.output_dtype(), "output_dtype", inputs.wire_dtype);
   if (!output_dtype.ok()) return output_dtype.status();

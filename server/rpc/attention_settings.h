@@ -27,6 +27,7 @@ struct AttentionSettings {
   compute::Tensor bias;              // likewise, of the inputs' dtype
   compute::Normalization normalization;
   bool want_weights = false, want_scores = false, want_lse = false, want_entropy = false;
+  bool want_diagnostics = false;
   compute::DType output_dtype = compute::DType::kFloat32;
 };
 

@@ -6,9 +6,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/compute/lie/chain.h"
+#include "server/compute/lie/generator_check.h"
 #include "server/compute/matrix_exp/matrix_exp.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/field_reader.h"
+#include "server/rpc/lie_reports.h"
 #include "server/rpc/return_if_error.h"
 
 namespace attend::rpc {
@@ -23,6 +26,7 @@ struct MatrixExpInputs {
   Tensor a;                   // [..., n, n]
   std::vector<double> times;  // empty: {1}, and no times dimension in the answer
   std::optional<MatrixStructure> structure;
+  bool diagnostics = false;
 };
 
 v1::MatrixExpReport ToWire(const compute::MatrixExpReport& report) {
@@ -53,9 +57,13 @@ class MatrixExpOperation final : public Operation {
   double ResponseBytes() const override {
     constexpr double kReportBytes = 80;  // at most, serialized
     return static_cast<double>(problem_.times.size()) *
-           (static_cast<double>(in_.a.bytes()) + kReportBytes * static_cast<double>(problem_.batch));
+               (static_cast<double>(in_.a.bytes()) + kReportBytes * static_cast<double>(problem_.batch)) +
+           DiagnosticsBytes();
   }
-  double WorkspaceBytes(int workers) const override { return compute::MatrixExpWorkspaceBytes(problem_, workers); }
+  double WorkspaceBytes(int workers) const override {
+    const double diagnostics = in_.diagnostics ? compute::ChainWorkspaceBytes(Results(), problem_.n, workers) : 0;
+    return compute::MatrixExpWorkspaceBytes(problem_, workers) + diagnostics;
+  }
   double Flops() const override { return compute::MatrixExpFlops(problem_.n, result_.reports); }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
@@ -64,7 +72,7 @@ class MatrixExpOperation final : public Operation {
     const absl::Status status = compute::MatrixExp(executor, pool, problem_, result_);
     // The only thing a checked request can still have wrong.
     if (absl::IsInvalidArgument(status)) return InvalidField("structure", status.message(), "a matrix that has it");
-    return status;
+    return status.ok() && in_.diagnostics ? Diagnose(executor, pool) : status;
   }
 
   void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
@@ -72,10 +80,29 @@ class MatrixExpOperation final : public Operation {
     for (const compute::MatrixExpReport& report : result_.reports) {
       writer.AddMessage(v1::MatrixExpResponse::kReportsFieldNumber, ToWire(report));
     }
+    for (size_t i = 0; i < chains_.size(); ++i) {
+      v1::MatrixExpDiagnostics diagnostics;
+      *diagnostics.mutable_generator() = WireOf(generators_[i % generators_.size()]);
+      *diagnostics.mutable_chain() = WireOf(chains_[i]);
+      writer.AddMessage(v1::MatrixExpResponse::kDiagnosticsFieldNumber, diagnostics);
+    }
     writer.AddMessage(v1::MatrixExpResponse::kStatsFieldNumber, stats);
   }
 
  private:
+  int64_t Results() const { return static_cast<int64_t>(problem_.times.size()) * problem_.batch; }
+  double DiagnosticsBytes() const {
+    return in_.diagnostics ? static_cast<double>(Results()) * ChainBytes(problem_.n) : 0;
+  }
+  absl::Status Diagnose(runtime::Executor& executor, runtime::BufferPool& pool) {
+    const int64_t n = problem_.n;
+    for (int64_t i = 0; i < problem_.batch; ++i) {
+      const compute::Matrix<const T> a(problem_.a + i * n * n, n, n);
+      generators_.push_back(compute::DiagnoseGenerator(a, nullptr));
+    }
+    return compute::DiagnoseChains(executor, pool, Results(), n, result_.result, chains_);
+  }
+
   Shape OutputShape() const {
     Shape shape;
     if (!in_.times.empty()) shape.push_back(static_cast<int64_t>(in_.times.size()));
@@ -87,6 +114,8 @@ class MatrixExpOperation final : public Operation {
   compute::MatrixExpProblem<T> problem_;  // views of in_
   compute::MatrixExpResult<T> result_;
   Tensor output_;
+  std::vector<compute::GeneratorDiagnostics> generators_;  // [batch], where wanted
+  std::vector<compute::ChainDiagnostics> chains_;          // [times * batch], likewise
 };
 
 absl::StatusOr<std::optional<MatrixStructure>> ReadStructure(v1::Structure structure) {
@@ -120,7 +149,11 @@ absl::Status ReadMatrix(const v1::MatrixExpRequest& request, FieldReader& reader
 
 absl::StatusOr<MatrixExpInputs> ReadInputs(const v1::MatrixExpRequest& request, FieldReader& reader) {
   MatrixExpInputs in;
+  if (request.diagnostics() && request.has_apply_to()) {
+    return InvalidField("diagnostics", "true with apply_to", "a request for exp(tA), which apply_to does not form");
+  }
   if (request.has_apply_to()) return UnsupportedField("apply_to", "a request for the action exp(tA) B");
+  in.diagnostics = request.diagnostics();
   if (request.has_grad_output()) return UnsupportedField("grad_output", "a request for gradients");
   absl::StatusOr<std::optional<MatrixStructure>> structure = ReadStructure(request.structure());
   if (!structure.ok()) return structure.status();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/rpc/attention_codec.h"
 #include "server/rpc/matrix_exp_codec.h"
+#include "server/rpc/matrix_log_codec.h"
 #include "server/rpc/project_codec.h"
 #include "server/rpc/server_info_codec.h"
 #include "server/rpc/shared_call.h"
@@ -45,6 +46,7 @@ Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& m
   AddUnary("Attention", shared(DecodeAttention), metrics);
   AddUnary("MatrixExp", shared(DecodeMatrixExp), metrics);
   AddUnary("Project", shared(DecodeProject), metrics);
+  AddUnary("MatrixLog", DecodeMatrixLog, metrics);
   AddUnary("GetServerInfo", ServerInfoDecoder(server_info), metrics);
 }
 

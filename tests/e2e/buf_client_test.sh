@@ -40,7 +40,7 @@ start silent --reflection=false
 expect "reflection can be switched off" 'unimplemented|not support|404' "$(list_methods)"
 start talkative
 methods=$(list_methods)
-for method in attend.v1.AttentionService/{Attention,MatrixExp,Project,GetServerInfo} grpc.health.v1.Health/{Check,Watch}; do
+for method in attend.v1.AttentionService/{Attention,MatrixExp,Project,MatrixLog,GetServerInfo} grpc.health.v1.Health/{Check,Watch}; do
   expect "reflection lists $method" "^$method\$" "$methods"
 done
 

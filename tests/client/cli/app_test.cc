@@ -48,6 +48,8 @@ TEST(App, HelpFitsIntoOneHundredColumnsAndNamesTheExitCodes) {
                                                     {"demo", "--help"},
                                                     {"attention", "--help"},
                                                     {"expm", "--help"},
+                                                    {"log", "--help"},
+                                                    {"lie-view", "--help"},
                                                     {"project", "--help"},
                                                     {"project", "linear", "--help"},
                                                     {"project", "congruence", "--help"},

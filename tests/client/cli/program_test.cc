@@ -178,6 +178,44 @@ TEST_F(ProgramTest, ExpmAtSeveralTimes) {
   EXPECT_EQ(nlohmann::json::parse(outcome.out)["reports"].size(), 3u);
 }
 
+TEST_F(ProgramTest, LogSaysWhetherAGeneratorMadeIt) {
+  const std::string a =
+      folder_.Write("a.npy", Npy({2, 2, 2}, {0.75f, 0.25f, 0.125f, 0.875f, 0.25f, 0.75f, 0.75f, 0.25f}));
+  const std::string l = folder_.File("l.npy"), q = folder_.File("q.npy");
+  const std::vector<std::string> arguments = {"log", "--a", a, "--output", l, "--nearest-generator", q, "--local"};
+  const Outcome outcome = Attend(arguments);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  // Eigenvalues 1 and 5/8: log = -log(5/8) / (3/8) (S - I).
+  const float factor = -std::log(0.625f) / 0.375f;
+  const std::vector<float> log = Floats(ScratchFolder::Read(l));
+  EXPECT_NEAR(log[1], 0.25f * factor, 1e-6);
+  EXPECT_TRUE(std::isnan(log[4]));
+  EXPECT_NEAR(Floats(ScratchFolder::Read(q))[2], 0.125f * factor, 1e-6);
+  EXPECT_THAT(outcome.out, HasSubstr("    0 embeddable"));
+  EXPECT_THAT(outcome.out, HasSubstr("    1 not_embeddable"));
+  std::vector<std::string> in_json = arguments;
+  in_json.push_back("--json");
+  const auto document = nlohmann::json::parse(Attend(in_json).out);
+  EXPECT_EQ(document["reports"][0]["verdict"], "embeddable");
+  EXPECT_FALSE(document["reports"][1]["exists"]);
+}
+
+TEST_F(ProgramTest, DiagnosticsAsTableAndJson) {
+  const std::string g = folder_.Write("g.npy", Npy({2, 2}, {-3, 3, 1, -1}));
+  const Outcome table = Attend({"expm", "--a", g, "--times", "0.25,1", "--diagnostics", "--local"});
+  ASSERT_EQ(table.code, 0) << table.err;
+  EXPECT_THAT(table.out, HasSubstr("|lambda2|"));
+  EXPECT_THAT(table.out, HasSubstr("2 steps"));
+  const auto document = nlohmann::json::parse(Attend({"expm", "--a", g, "--diagnostics", "--local", "--json"}).out);
+  EXPECT_TRUE(document["diagnostics"][0]["generator"]["is_generator"]);
+  EXPECT_NEAR(document["diagnostics"][0]["chain"]["second_modulus"], std::exp(-4.0), 1e-6);
+  const std::string x = folder_.Write("x.npy", Npy({2, 1}, {1, -1}));
+  const Outcome attention = Attend({"attention", "--query", x, "--key", x, "--value", x, "--diagnostics", "--local",
+                                    "--normalization", "generator_exp"});
+  ASSERT_EQ(attention.code, 0) << attention.err;
+  EXPECT_THAT(attention.out, HasSubstr("|softmax - S|"));
+}
+
 TEST_F(ProgramTest, FieldsOfLaterVersionsAreRefusedByName) {
   const std::string q = folder_.Write("q.npy", Npy({1, 1}, {1}));
   const Outcome outcome =
