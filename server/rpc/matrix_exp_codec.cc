@@ -56,7 +56,9 @@ class MatrixExpOperation final : public Operation {
            (static_cast<double>(in_.a.bytes()) + kReportBytes * static_cast<double>(problem_.batch));
   }
   double WorkspaceBytes(int workers) const override { return compute::MatrixExpWorkspaceBytes(problem_, workers); }
-  double Flops() const override { return compute::MatrixExpFlops(problem_.n, result_.reports); }
+  double Flops() const override {
+    return compute::MatrixExpFlops(problem_.n, problem_.result_cols(), result_.reports) + result_.other_flops;
+  }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     output_ = Tensor(compute::DTypeOf<T>(), OutputShape(), pool);

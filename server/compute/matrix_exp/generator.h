@@ -33,9 +33,10 @@ absl::Status GeneratorExp(runtime::Executor& executor, runtime::BufferPool& pool
 // REQUIRES: as GeneratorExp; b finite; out overlaps neither g nor b.
 // Reached: |error| <= 4 units of roundoff of T times max |b| of the column. Column of equal entries: the same.
 // Memory: 4 (float) or 8 (double) matrices [n, p] of doubles, and 64 or 128 rows [n] of doubles per thread.
+// `products`, where not null, gets the number of products of g with [n, p].
 template <typename T>
 absl::Status GeneratorAction(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
-                             double time, const Matrix<const T>& b, const Matrix<T>& out);
+                             double time, const Matrix<const T>& b, const Matrix<T>& out, int64_t* products = nullptr);
 
 // What either way takes, in floating-point operations of double-precision products (their cost, where they are of
 // another kind), to choose the cheaper one. `rate_time` is time * max |g_ii|.

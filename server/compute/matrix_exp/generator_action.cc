@@ -69,6 +69,7 @@ class Action {
 
   // |b| <= 1, [n, p]: also where the result is found.
   double* values() const { return sum_.as<double>(); }
+  int64_t products() const { return products_; }  // of P with v, so far
 
   absl::Status Run() {
     const double steps = std::max(1.0, std::ceil(scaled_.rate_time / kMaxRatePerStep));
@@ -148,6 +149,7 @@ class Action {
 
   // current = P current; change_ gets the largest change of an entry in each tile.
   absl::Status Advance() {
+    ++products_;
     const double tile_flops = 2.0 * kPlanes<T> * static_cast<double>(std::min(n_, kTileRows) * n_ * p_);
     auto done = executor_.ForEachTile(static_cast<int64_t>(change_.size()), tile_flops, [&](int64_t tile, int worker) {
       return AdvanceRows(tile * kTileRows, std::min(n_, (tile + 1) * kTileRows), change_[static_cast<size_t>(tile)]);
@@ -224,6 +226,7 @@ class Action {
   runtime::Buffer current_, next_;  // planes of v
   runtime::Buffer sum_, sum_rest_;  // [n, p] each
   std::vector<double> change_;      // one per tile
+  int64_t products_ = 0;
 };
 
 // The exponent that brings each column of b to [1/2, 1).
@@ -242,7 +245,7 @@ std::vector<int> ColumnExponents(const Matrix<const T>& b) {
 
 template <typename T>
 absl::Status GeneratorAction(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
-                             double time, const Matrix<const T>& b, const Matrix<T>& out) {
+                             double time, const Matrix<const T>& b, const Matrix<T>& out, int64_t* products) {
   const Rates rates = MeasureRates(g, time);
   if (time == 0 || rates.largest.hi == 0 || b.cols == 0) {
     for (int64_t i = 0; i < b.rows; ++i) std::copy_n(b.row(i), b.cols, out.row(i));
@@ -256,6 +259,7 @@ absl::Status GeneratorAction(runtime::Executor& executor, runtime::BufferPool& p
     for (int64_t i = 0; i < b.rows; ++i) action.values()[i * b.cols + j] = down(static_cast<double>(b.row(i)[j]));
   }
   if (auto done = action.Run(); !done.ok()) return done;
+  if (products != nullptr) *products = action.products();
   for (int64_t j = 0; j < b.cols; ++j) {
     const PowerOfTwo up(exponents[static_cast<size_t>(j)]);
     // A mean of values is no larger than the largest; rounding must not make it so at the top of T's range.
@@ -268,8 +272,8 @@ absl::Status GeneratorAction(runtime::Executor& executor, runtime::BufferPool& p
 }
 
 template absl::Status GeneratorAction(runtime::Executor&, runtime::BufferPool&, const Matrix<const float>&, double,
-                                      const Matrix<const float>&, const Matrix<float>&);
+                                      const Matrix<const float>&, const Matrix<float>&, int64_t*);
 template absl::Status GeneratorAction(runtime::Executor&, runtime::BufferPool&, const Matrix<const double>&, double,
-                                      const Matrix<const double>&, const Matrix<double>&);
+                                      const Matrix<const double>&, const Matrix<double>&, int64_t*);
 
 }  // namespace attend::compute

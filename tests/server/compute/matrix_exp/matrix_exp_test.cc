@@ -224,7 +224,7 @@ TYPED_TEST(MatrixExpTest, StopsWhenCancelled) {
 
 TYPED_TEST(MatrixExpTest, FlopsAndWorkspaceAreCounted) {
   const Outcome<TypeParam> outcome = Exponentiate(5, Normal<TypeParam>(5, 1, 1));
-  EXPECT_EQ(MatrixExpFlops(5, outcome.reports), outcome.reports[0].products * 250.0);
+  EXPECT_EQ(MatrixExpFlops(5, 5, outcome.reports), outcome.reports[0].products * 250.0);
   MatrixExpProblem<TypeParam> problem;
   problem.n = int64_t{1} << 40;
   problem.batch = 1;
