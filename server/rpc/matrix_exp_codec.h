@@ -6,7 +6,7 @@
 
 namespace attend::rpc {
 
-// A Decoder. INVALID_ARGUMENT or UNIMPLEMENTED with the field's name for what cannot be served.
+// A Decoder. INVALID_ARGUMENT with the field's name for what cannot be served.
 absl::StatusOr<std::unique_ptr<Operation>> DecodeMatrixExp(absl::Span<const WireSlice> request,
                                                            runtime::BufferPool& pool);
 

@@ -21,6 +21,33 @@ class SkewSymmetric final : public Spectral {
     values_ = std::move(values);
   }
 
+  // One step of refinement from residuals, as that of symmetric matrices (symmetric.cc) but by blocks.
+  absl::Status Refine(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<double>& a) {
+    const Dense residual(n(), n(), pool);
+    const Dense rest(n(), n(), pool);
+    const Dense change(n(), n(), pool);
+    if (auto done = Images(executor, a, residual.view()); !done.ok()) return done;
+    for (int64_t i = 0; i < pairs(); ++i) {
+      const int64_t yi = first_y() + i;
+      const double value = values_[static_cast<size_t>(i)];
+      for (int64_t j = 0; j < n(); ++j) {
+        residual.view().row(i)[j] += value * basis_.view().row(yi)[j];
+        residual.view().row(yi)[j] -= value * basis_.view().row(i)[j];
+      }
+    }
+    // rest = Z Z^T, and entry (j, i) of change the part of vector j's residual along vector i.
+    const Operand<double> zt = Transposed(Operand<double>(basis_.view()));
+    if (auto done = ParallelGemm(executor, 1.0, basis_.view(), zt, 0.0, rest.view()); !done.ok()) return done;
+    if (auto done = ParallelGemm(executor, 1.0, residual.view(), zt, 0.0, change.view()); !done.ok()) return done;
+    Antisymmetrize(change.view());
+    Correct(change.view());
+    for (int64_t i = 0; i < n(); ++i) {
+      for (int64_t j = 0; j < n(); ++j) change.view().row(i)[j] += ((i == j ? 1 : 0) - rest.view().row(i)[j]) / 2;
+    }
+    std::copy_n(basis_.data(), basis_.size(), residual.data());
+    return ParallelGemm(executor, 1.0, change.view(), residual.view(), 1.0, basis_.view());
+  }
+
   // F = exp(t D) - I turns each pair: cos - 1 = -2 sin^2 (half the angle).
   Rest Apply(double time, const Matrix<double>& rows) const override {
     const long double scaled = Scaled(time);
@@ -41,29 +68,16 @@ class SkewSymmetric final : public Spectral {
     return {1, 0};
   }
 
-  // In the basis (x + i y) / sqrt 2 and its conjugate D is diagonal: entries are multiplied by divided differences of
-  // exp, and every block [x, y]^2 comes back real.
   void AddDerivative(double time, const Matrix<double>& gradient, const Matrix<double>& sum) const override {
     const std::vector<Turn> turns = Turns(time);
-    for (int64_t i = 0; i < n() - pairs(); ++i) {
-      for (int64_t j = 0; j < n() - pairs(); ++j) {
-        const int64_t yi = i < pairs() ? first_y() + i : -1;
-        const int64_t yj = j < pairs() ? first_y() + j : -1;
-        const double xx = gradient.row(i)[j];
-        const double xy = yj < 0 ? 0 : gradient.row(i)[yj];
-        const double yx = yi < 0 ? 0 : gradient.row(yi)[j];
-        const double yy = yi < 0 || yj < 0 ? 0 : gradient.row(yi)[yj];
-        const Turn& a = turns[static_cast<size_t>(i)];
-        const Turn& b = turns[static_cast<size_t>(j)];
-        const Complex same = 0.5 * time * Complex(xx + yy, xy - yx) * a.half * b.half * Sinc(a, b, 1);
-        const Complex opposite =
-            0.5 * time * Complex(xx - yy, -(xy + yx)) * a.half * std::conj(b.half) * Sinc(a, b, -1);
-        sum.row(i)[j] += same.real() + opposite.real();
-        if (yj >= 0) sum.row(i)[yj] += same.imag() - opposite.imag();
-        if (yi >= 0) sum.row(yi)[j] -= same.imag() + opposite.imag();
-        if (yi >= 0 && yj >= 0) sum.row(yi)[yj] += same.real() - opposite.real();
-      }
-    }
+    ForEachBlock([&](int64_t i, int64_t j) {
+      const Turn& a = turns[static_cast<size_t>(i)];
+      const Turn& b = turns[static_cast<size_t>(j)];
+      Block block = Load(gradient, i, j);
+      block.same *= time * a.half * b.half * Sinc(a, b, 1);
+      block.opposite *= time * a.half * std::conj(b.half) * Sinc(a, b, -1);
+      Add(block, i, j, sum);
+    });
   }
 
   double TransposedTime(double time) const override { return -time; }
@@ -77,7 +91,7 @@ class SkewSymmetric final : public Spectral {
     const Dense rest(n(), n(), pool);
     const Dense before(n(), n(), pool);
     for (int round = 0; round < kMostRounds; ++round) {
-      const absl::StatusOr<double> error = OrthogonalityError(executor, exponential, rest.view());
+      const absl::StatusOr<double> error = OrthogonalityError(executor, Operand<double>(exponential), rest.view());
       if (!error.ok()) return error.status();
       if (*error <= good_enough) break;
       std::copy_n(exponential.data, n() * n(), before.data());
@@ -91,6 +105,72 @@ class SkewSymmetric final : public Spectral {
  private:
   int64_t pairs() const { return n() / 2; }
   int64_t first_y() const { return n() - pairs(); }
+
+  // The 2 x 2 block of the rows x_i, y_i and columns x_j, y_j in the basis (x + i y) / sqrt 2 and its conjugate, where D
+  // is diagonal: the entries of the first row; the others are their conjugates. The row that has no y gets zeros for it.
+  struct Block {
+    Complex same;
+    Complex opposite;
+  };
+
+  int64_t YOf(int64_t i) const { return i < pairs() ? first_y() + i : -1; }
+
+  Block Load(const Matrix<double>& m, int64_t i, int64_t j) const {
+    const int64_t yi = YOf(i);
+    const int64_t yj = YOf(j);
+    const double xx = m.row(i)[j];
+    const double xy = yj < 0 ? 0 : m.row(i)[yj];
+    const double yx = yi < 0 ? 0 : m.row(yi)[j];
+    const double yy = yi < 0 || yj < 0 ? 0 : m.row(yi)[yj];
+    return {0.5 * Complex(xx + yy, xy - yx), 0.5 * Complex(xx - yy, -(xy + yx))};
+  }
+
+  void Add(const Block& block, int64_t i, int64_t j, const Matrix<double>& to) const {
+    const int64_t yi = YOf(i);
+    const int64_t yj = YOf(j);
+    to.row(i)[j] += block.same.real() + block.opposite.real();
+    if (yj >= 0) to.row(i)[yj] += block.same.imag() - block.opposite.imag();
+    if (yi >= 0) to.row(yi)[j] -= block.same.imag() + block.opposite.imag();
+    if (yi >= 0 && yj >= 0) to.row(yi)[yj] += block.same.real() - block.opposite.real();
+  }
+
+  template <typename Function>
+  void ForEachBlock(const Function& function) const {
+    for (int64_t i = 0; i < n() - pairs(); ++i) {
+      for (int64_t j = 0; j < n() - pairs(); ++j) function(i, j);
+    }
+  }
+
+  static void Antisymmetrize(const Matrix<double>& m) {
+    for (int64_t i = 0; i < m.rows; ++i) {
+      m.row(i)[i] = 0;
+      for (int64_t j = 0; j < i; ++j) {
+        m.row(i)[j] = (m.row(i)[j] - m.row(j)[i]) / 2;
+        m.row(j)[i] = -m.row(i)[j];
+      }
+    }
+  }
+
+  // Divides residuals by the gaps between eigenvalues i w: what the vectors turn by. Adds its part to each w.
+  void Correct(const Matrix<double>& change) {
+    const double close = 1e-6 * (values_.empty() ? 0 : values_.front());
+    std::vector<double> w = values_;
+    w.resize(static_cast<size_t>(n() - pairs()), 0);
+    std::vector<double> refined = w;
+    ForEachBlock([&](int64_t j, int64_t i) {  // row j of change is of vector j
+      Block block = Load(change, j, i);
+      // The rows are transposed here: what belongs to eigenvalue i w_j stands at the conjugate's place.
+      const double gap = w[static_cast<size_t>(j)] - w[static_cast<size_t>(i)];
+      const double sum = w[static_cast<size_t>(j)] + w[static_cast<size_t>(i)];
+      Block added = {-block.same, -block.opposite};
+      if (i == j) refined[static_cast<size_t>(j)] -= block.same.imag();
+      if (std::fabs(gap) > close) added.same += block.same / Complex(0, -gap);
+      if (sum > close && i != j) added.opposite += block.opposite / Complex(0, -sum);
+      Add(added, j, i, change);
+    });
+    refined.resize(values_.size());
+    values_ = std::move(refined);
+  }
 
   // An eigenvalue i w of A^T = -A, times t: its angle t w, and exp(-i t w / 2).
   struct Turn {
@@ -161,7 +241,10 @@ absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSkewSymmetric(runtime::Execut
   if (done = ParallelGemm(executor, 1.0, ut.view(), even_rows, 0.0, x); !done.ok()) return done;
   const Operand<double> vt = Transposed(Operand<double>(v.data(), odd, odd, even));
   if (done = ParallelGemm(executor, 1.0, vt, odd_rows, 0.0, y); !done.ok()) return done;
-  return std::make_unique<SkewSymmetric>(std::move(basis), std::move(half.diagonal), exponent);
+  auto skew = std::make_unique<SkewSymmetric>(std::move(basis), std::move(half.diagonal), exponent);
+  LoadScaled(a, q.view());
+  if (done = skew->Refine(executor, pool, q.view()); !done.ok()) return done;
+  return skew;
 }
 
 template absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSkewSymmetric(runtime::Executor&, runtime::BufferPool&,

@@ -18,6 +18,11 @@ absl::Status Spectral::FromBasis(runtime::Executor& executor, const Operand<doub
   return ParallelGemm(executor, 1.0, Transposed(Operand<double>(basis_.view())), x, 0.0, to);
 }
 
+absl::Status Spectral::Images(runtime::Executor& executor, const Matrix<double>& a,
+                              const Matrix<double>& images) const {
+  return ParallelGemm(executor, 1.0, basis_.view(), Transposed(Operand<double>(a)), 0.0, images);
+}
+
 long double Spectral::Scaled(double time) const { return std::ldexp(static_cast<long double>(time), exponent_); }
 
 double Spectral::LargestEigenvalue(double time) const {
@@ -27,9 +32,9 @@ double Spectral::LargestEigenvalue(double time) const {
   return static_cast<double>(std::min<long double>(norm, std::numeric_limits<double>::max()));
 }
 
-absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Matrix<double>& r,
+absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Operand<double>& r,
                                           const Matrix<double>& scratch) {
-  absl::Status done = ParallelGemm(executor, -1.0, Transposed(Operand<double>(r)), r, 0.0, scratch);
+  absl::Status done = ParallelGemm(executor, -1.0, Transposed(r), r, 0.0, scratch);
   if (!done.ok()) return done;
   double largest = 0;
   for (int64_t i = 0; i < r.rows; ++i) {
@@ -42,7 +47,7 @@ absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Mat
 double SpectralBytes(int64_t n) {
   // Basis, matrix or reflectors, and the two sides of the smaller decomposition (half a matrix) or the eigenvectors.
   const auto size = static_cast<double>(n);
-  return 8 * (3 * size * size + 8 * size) + LapackWorkspaceBytes(n);
+  return 8 * (5 * size * size + 8 * size) + LapackWorkspaceBytes(n);
 }
 
 }  // namespace attend::compute

@@ -53,6 +53,8 @@ class Spectral {
   explicit Spectral(Dense basis, int exponent) : basis_(std::move(basis)), exponent_(exponent) {}
   // time 2^exponent
   long double Scaled(double time) const;
+  // images [n, n] = A z_i, row by row, for a in the units of the eigenvalues: what their corrections are made of.
+  absl::Status Images(runtime::Executor& executor, const Matrix<double>& a, const Matrix<double>& images) const;
 
   Dense basis_;                 // Z
   int exponent_ = 0;            // eigenvalues are in units of 2^exponent
@@ -68,7 +70,7 @@ absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSkewSymmetric(runtime::Execut
                                                                  const Matrix<const T>& a);
 
 // max |r^T r - I| of r [n, n]; `scratch` [n, n] gets I - r^T r.
-absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Matrix<double>& r,
+absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Operand<double>& r,
                                           const Matrix<double>& scratch);
 
 // Bytes of working memory, the basis included.

@@ -138,7 +138,7 @@ class SpectralMethod final : public Method<T> {
                                     const Matrix<double>& scratch, MatrixExpReport& report) {
     const Dense wide(result.rows, result.cols, this->pool_);
     Load(AsConst(result), wide.view());
-    const absl::StatusOr<double> error = OrthogonalityError(executor, wide.view(), scratch);
+    const absl::StatusOr<double> error = OrthogonalityError(executor, Operand<double>(wide.view()), scratch);
     if (!error.ok()) return error.status();
     report.orthogonality_error = *error;
     return absl::OkStatus();
