@@ -183,9 +183,9 @@ absl::Status ReadApplyTo(const v1::MatrixExpRequest& request, FieldReader& reade
     return absl::MakeConstSpan(tensor.shape()).subspan(0, tensor.shape().size() - 2);
   };
   if (leading(b) == leading(in.a)) return absl::OkStatus();
-  return InvalidField("apply_to.shape", compute::ShapeToString(b.shape()),
-                      absl::StrCat("the leading dimensions of a, ", compute::ShapeToString(leading(in.a)),
-                                   ", or none, to share it"));
+  return InvalidField(
+      "apply_to.shape", compute::ShapeToString(b.shape()),
+      absl::StrCat("the leading dimensions of a, ", compute::ShapeToString(leading(in.a)), ", or none, to share it"));
 }
 
 absl::Status ReadGradOutput(const v1::MatrixExpRequest& request, FieldReader& reader, MatrixExpInputs& in) {

@@ -77,17 +77,20 @@ absl::Status AddStep(runtime::Executor& executor, runtime::BufferPool& pool, con
   const Operand<double> c(action.a().c().view());
   const Dense forward(n, terms * p, pool);
   const Dense backward(n, terms * p, pool);
-  if (auto done = FormKrylov(executor, step.scale, c, step.begin.values, terms, forward.view()); !done.ok()) return done;
+  if (auto done = FormKrylov(executor, step.scale, c, step.begin.values, terms, forward.view()); !done.ok())
+    return done;
   if (auto done = FormKrylov(executor, step.scale, Transposed(c), g.values, terms, backward.view()); !done.ok()) {
     return done;
   }
   std::vector<double> scales;
   for (size_t j = 0; j < g.exponents.size(); ++j) {
     const int64_t exponent = step.begin.exponents[j] + g.exponents[j] + factor.exponent;
-    scales.push_back(std::ldexp(factor.mantissa * step.time, static_cast<int>(std::clamp<int64_t>(exponent, -4000, 4000))));
+    scales.push_back(
+        std::ldexp(factor.mantissa * step.time, static_cast<int>(std::clamp<int64_t>(exponent, -4000, 4000))));
   }
   MixBlocks(terms, p, scales, forward.view());
-  if (auto done = ParallelGemm(executor, 1.0, backward.view(), Transposed(Operand<double>(forward.view())), 1.0, grad_a);
+  if (auto done =
+          ParallelGemm(executor, 1.0, backward.view(), Transposed(Operand<double>(forward.view())), 1.0, grad_a);
       !done.ok()) {
     return done;
   }
@@ -155,10 +158,10 @@ double ActionAdjointFlops(int64_t n, int64_t p, const ActionPlan& plan) {
 }
 
 template absl::StatusOr<bool> AddActionAdjoint(runtime::Executor&, runtime::BufferPool&, const TaylorAction&, double,
-                                       const Matrix<const float>&, const Matrix<const float>&, const Matrix<double>&,
-                                       const Matrix<double>&);
+                                               const Matrix<const float>&, const Matrix<const float>&,
+                                               const Matrix<double>&, const Matrix<double>&);
 template absl::StatusOr<bool> AddActionAdjoint(runtime::Executor&, runtime::BufferPool&, const TaylorAction&, double,
-                                       const Matrix<const double>&, const Matrix<const double>&, const Matrix<double>&,
-                                       const Matrix<double>&);
+                                               const Matrix<const double>&, const Matrix<const double>&,
+                                               const Matrix<double>&, const Matrix<double>&);
 
 }  // namespace attend::compute

@@ -23,9 +23,7 @@ constexpr double kLog2Step = -0.6;
 // Powers of matrix and derivative, their sums, a spare, and the direction on the way in.
 constexpr int kMatrices = 2 * kBlock + 5;
 
-int64_t SquaringsFor(double log2_norm) {
-  return static_cast<int64_t>(std::max(0.0, std::ceil(log2_norm - kLog2Step)));
-}
+int64_t SquaringsFor(double log2_norm) { return static_cast<int64_t>(std::max(0.0, std::ceil(log2_norm - kLog2Step))); }
 
 // exp and its derivative in one direction, both of one matrix.
 class DerivativePair {

@@ -13,11 +13,11 @@ namespace attend::compute {
 
 // sum [n, n] += time * L(time * a^T, gradient), that of every entry of a. T is float or double; computed in double.
 // REQUIRES: a and gradient [n, n] finite, time finite; no overlaps.
-// Scaling and squaring of exp and its derivative side by side; A is shifted by the mean of its diagonal where that makes
-// its norm less. The error is a few units of roundoff times the condition of exp, relative to |L|.
-// Returns OUT_OF_RANGE with the norm where exp or its derivative overflows on the way, and the executor's errors.
-// Products: 18 of [n, n], and 3 for each squaring. Memory: ExpAdjointBytes.
-// Source: Al-Mohy and Higham 2009, Computing the Frechet derivative of the matrix exponential.
+// Scaling and squaring of exp and its derivative side by side; A is shifted by the mean of its diagonal where that
+// makes its norm less. The error is a few units of roundoff times the condition of exp, relative to |L|. Returns
+// OUT_OF_RANGE with the norm where exp or its derivative overflows on the way, and the executor's errors. Products: 18
+// of [n, n], and 3 for each squaring. Memory: ExpAdjointBytes. Source: Al-Mohy and Higham 2009, Computing the Frechet
+// derivative of the matrix exponential.
 template <typename T>
 absl::Status AddExpAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& a,
                            double time, const Matrix<const double>& gradient, const Matrix<double>& sum);

@@ -14,8 +14,7 @@ class GeneralMethod : public Method<T> {
  public:
   using Method<T>::Method;
 
-  absl::Status Exp(runtime::Executor& executor, double time, const Matrix<T>& result,
-                   MatrixExpReport& report) override;
+  absl::Status Exp(runtime::Executor& executor, double time, const Matrix<T>& result, MatrixExpReport& report) override;
   absl::Status AddExpAdjoint(runtime::Executor& executor, double time, const Matrix<const double>& gradient,
                              const Matrix<double>& sum) override;
 

@@ -38,7 +38,8 @@ double MethodBytes(int64_t n, int64_t p, bool acts, bool with_gradients) {
   if (acts) bytes += 2 * matrix + 16 * columns + TaylorActionBytes(n, p);
   // The sum, the gradient widened or the outer product, and the most that any method takes.
   if (with_gradients) {
-    const double dense = std::max({ExpAdjointBytes(n), SpectralBytes(n) + 3 * matrix, GeneratorExpAdjointBytes(n) + 3 * matrix});
+    const double dense =
+        std::max({ExpAdjointBytes(n), SpectralBytes(n) + 3 * matrix, GeneratorExpAdjointBytes(n) + 3 * matrix});
     bytes += 3 * matrix + 4 * columns + std::max(dense, acts ? ActionAdjointBytes(n, p) : 0.0);
   }
   return bytes;

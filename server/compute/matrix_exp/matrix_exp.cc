@@ -86,9 +86,7 @@ class Batch {
   }
 
  private:
-  bool SumsGradB() const {
-    return problem_.acts() && problem_.apply_to_is_shared && problem_.grad_output != nullptr;
-  }
+  bool SumsGradB() const { return problem_.acts() && problem_.apply_to_is_shared && problem_.grad_output != nullptr; }
 
   absl::Status RunMatrices(runtime::Executor& executor) {
     if (problem_.n > kLargestTile) {
@@ -168,8 +166,14 @@ class Batch {
       if (!done.ok()) return done;
     }
     const bool fits = Store(grad_a.view(), 0, Matrix<T>(result_.grad_a + index * n * n, n, n));
-    if (!fits || !StoreGradB(index, grad_b)) return absl::OutOfRangeError("a gradient overflows");
+    if (!fits || !StoreGradB(index, grad_b)) return GradientOverflow(index);
     return absl::OkStatus();
+  }
+
+  absl::Status GradientOverflow(int64_t index) const {
+    double norm = 0;
+    for (size_t k = 0; k < problem_.times.size(); ++k) norm = std::max(norm, ReportAt(k, index).norm1);
+    return absl::OutOfRangeError(absl::StrCat("the gradient of exp overflows at norm ", norm, " of time * a"));
   }
 
   // Of a shared B the gradients are summed at the end, in the order of the batch.
@@ -259,7 +263,8 @@ double MatrixExpWorkspaceBytes(const MatrixExpProblem<T>& problem, int workers) 
   const bool differentiates = problem.grad_output != nullptr;
   const double methods = at_once * MethodBytes<T>(problem.n, problem.p, problem.acts(), differentiates);
   const bool sums_shared = problem.apply_to_is_shared && differentiates;
-  const double shared = sums_shared ? 8 * static_cast<double>(problem.batch + 1) * n * static_cast<double>(problem.p) : 0;
+  const double shared =
+      sums_shared ? 8 * static_cast<double>(problem.batch + 1) * n * static_cast<double>(problem.p) : 0;
   return at_once * kMatrices * kEntryBytes * n * n + methods + shared + workers * kPanelColumns * 8 * n +
          reports * static_cast<double>(sizeof(MatrixExpReport));
 }

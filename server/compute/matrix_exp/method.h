@@ -1,4 +1,5 @@
-// One matrix by the way that its structure allows. Not thread-safe; the matrix outlives its method. T is float or double.
+// One matrix by the way that its structure allows. Not thread-safe; the matrix outlives its method. T is float or
+// double.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_METHOD_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_METHOD_H_
 

@@ -8,8 +8,8 @@
 
 namespace attend::compute {
 
-// A = (C + shift I) 2^exponent, with |c_ij| <= 2 and |shift| <= 1. The shift is the mean of the diagonal where that makes
-// the 1-norm less, otherwise 0.
+// A = (C + shift I) 2^exponent, with |c_ij| <= 2 and |shift| <= 1. The shift is the mean of the diagonal where that
+// makes the 1-norm less, otherwise 0.
 class ShiftedMatrix {
  public:
   // REQUIRES: a [n, n] finite.

@@ -86,8 +86,7 @@ class SkewSymmetric final : public Spectral {
   absl::Status Polish(runtime::Executor& executor, runtime::BufferPool& pool,
                       const Matrix<double>& exponential) const override {
     constexpr int kMostRounds = 4;
-    const double good_enough =
-        std::max(4.0, static_cast<double>(n()) / 4) * std::numeric_limits<double>::epsilon();
+    const double good_enough = std::max(4.0, static_cast<double>(n()) / 4) * std::numeric_limits<double>::epsilon();
     const Dense rest(n(), n(), pool);
     const Dense before(n(), n(), pool);
     for (int round = 0; round < kMostRounds; ++round) {
@@ -106,8 +105,9 @@ class SkewSymmetric final : public Spectral {
   int64_t pairs() const { return n() / 2; }
   int64_t first_y() const { return n() - pairs(); }
 
-  // The 2 x 2 block of the rows x_i, y_i and columns x_j, y_j in the basis (x + i y) / sqrt 2 and its conjugate, where D
-  // is diagonal: the entries of the first row; the others are their conjugates. The row that has no y gets zeros for it.
+  // The 2 x 2 block of the rows x_i, y_i and columns x_j, y_j in the basis (x + i y) / sqrt 2 and its conjugate, where
+  // D is diagonal: the entries of the first row; the others are their conjugates. The row that has no y gets zeros for
+  // it.
   struct Block {
     Complex same;
     Complex opposite;
@@ -182,7 +182,8 @@ class SkewSymmetric final : public Spectral {
     std::vector<Turn> turns;
     for (int64_t i = 0; i < n() - pairs(); ++i) {
       const long double angle = i < pairs() ? Scaled(time) * values_[static_cast<size_t>(i)] : 0;
-      turns.push_back({angle, Complex(static_cast<double>(std::cos(angle / 2)), static_cast<double>(-std::sin(angle / 2)))});
+      turns.push_back(
+          {angle, Complex(static_cast<double>(std::cos(angle / 2)), static_cast<double>(-std::sin(angle / 2)))});
     }
     return turns;
   }

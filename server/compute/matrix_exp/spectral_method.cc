@@ -67,8 +67,7 @@ class SpectralMethod final : public Method<T> {
     const Dense inside(b.rows, b.cols, this->pool_);
     const Dense back(b.rows, b.cols, this->pool_);
     if (auto done = spectral_->ToBasis(executor, f.values.view(), inside.view()); !done.ok()) return done;
-    const Spectral::Rest rest =
-        spectral_->Apply(transposed ? spectral_->TransposedTime(time) : time, inside.view());
+    const Spectral::Rest rest = spectral_->Apply(transposed ? spectral_->TransposedTime(time) : time, inside.view());
     if (auto done = spectral_->FromBasis(executor, inside.view(), back.view()); !done.ok()) return done;
     double* values = f.values.data();
     for (int64_t i = 0; i < f.values.size(); ++i) values[i] = rest.identity * values[i] + back.data()[i];
@@ -134,8 +133,8 @@ class SpectralMethod final : public Method<T> {
   }
 
   // Of what goes back to the caller, rounding to T included.
-  absl::Status MeasureOrthogonality(runtime::Executor& executor, const Matrix<T>& result,
-                                    const Matrix<double>& scratch, MatrixExpReport& report) {
+  absl::Status MeasureOrthogonality(runtime::Executor& executor, const Matrix<T>& result, const Matrix<double>& scratch,
+                                    MatrixExpReport& report) {
     const Dense wide(result.rows, result.cols, this->pool_);
     Load(AsConst(result), wide.view());
     const absl::StatusOr<double> error = OrthogonalityError(executor, Operand<double>(wide.view()), scratch);

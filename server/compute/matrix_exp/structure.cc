@@ -73,8 +73,7 @@ absl::Status CheckMirror(const Matrix<const T>& a, int64_t index, const char* st
                          T sign) {
   if (!at) return absl::OkStatus();
   if (at->row == at->col) return Refusal(a, index, structure, *at, T{0}, "on the diagonal");
-  const std::string why =
-      absl::StrCat("from entry (", at->col, ", ", at->row, ") = ", a.row(at->col)[at->row]);
+  const std::string why = absl::StrCat("from entry (", at->col, ", ", at->row, ") = ", a.row(at->col)[at->row]);
   return Refusal(a, index, structure, *at, sign * a.row(at->col)[at->row], why.c_str());
 }
 

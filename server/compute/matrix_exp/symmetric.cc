@@ -82,9 +82,8 @@ class Symmetric final : public Spectral {
     for (double value : values_) exps.push_back(Exp(scaled * value));
     for (int64_t i = 0; i < n(); ++i) {
       for (int64_t j = 0; j < n(); ++j) {
-        const auto difference =
-            static_cast<double>(scaled * (static_cast<long double>(values_[static_cast<size_t>(i)]) -
-                                          values_[static_cast<size_t>(j)]));
+        const auto difference = static_cast<double>(
+            scaled * (static_cast<long double>(values_[static_cast<size_t>(i)]) - values_[static_cast<size_t>(j)]));
         const double x = exps[static_cast<size_t>(i)];
         const double y = exps[static_cast<size_t>(j)];
         double divided = y;

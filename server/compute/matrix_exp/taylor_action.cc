@@ -20,12 +20,12 @@ struct Degree {
   int degree;
   double theta;
 };
-constexpr Degree kDegrees[] = {
-    {2, 2.58e-8},  {3, 1.39e-5},  {4, 3.40e-4},  {5, 2.40e-3},  {6, 9.07e-3},  {7, 2.38e-2},  {8, 5.00e-2},
-    {9, 8.96e-2},  {10, 1.44e-1}, {11, 2.14e-1}, {12, 3.00e-1}, {13, 4.00e-1}, {14, 5.14e-1}, {15, 6.41e-1},
-    {16, 7.81e-1}, {17, 9.31e-1}, {18, 1.09},    {19, 1.26},    {20, 1.44},    {21, 1.62},    {22, 1.82},
-    {23, 2.01},    {24, 2.22},    {25, 2.43},    {26, 2.64},    {27, 2.86},    {28, 3.08},    {29, 3.31},
-    {30, 3.54},    {35, 4.7},     {40, 6.0},     {45, 7.2},     {50, 8.5},     {55, 9.9}};
+constexpr Degree kDegrees[] = {{2, 2.58e-8},  {3, 1.39e-5},  {4, 3.40e-4},  {5, 2.40e-3},  {6, 9.07e-3},  {7, 2.38e-2},
+                               {8, 5.00e-2},  {9, 8.96e-2},  {10, 1.44e-1}, {11, 2.14e-1}, {12, 3.00e-1}, {13, 4.00e-1},
+                               {14, 5.14e-1}, {15, 6.41e-1}, {16, 7.81e-1}, {17, 9.31e-1}, {18, 1.09},    {19, 1.26},
+                               {20, 1.44},    {21, 1.62},    {22, 1.82},    {23, 2.01},    {24, 2.22},    {25, 2.43},
+                               {26, 2.64},    {27, 2.86},    {28, 3.08},    {29, 3.31},    {30, 3.54},    {35, 4.7},
+                               {40, 6.0},     {45, 7.2},     {50, 8.5},     {55, 9.9}};
 constexpr int kMostTerms = 90;
 // A term this many times the result costs 7 bits of it: the step is halved.
 constexpr double kMostCancellation = 128;
@@ -190,7 +190,8 @@ absl::Status TaylorAction::Run(runtime::Executor& executor, double time, bool tr
       recording->complete = recording->steps.size() < recording->most_steps;
       if (!recording->complete) return absl::OkStatus();
       const auto step_time = static_cast<double>(scale / a_.Unit());
-      Step& step = recording->steps.emplace_back(Step{ScaledColumns(n, p, pool_), step_time, scale, polynomial.degree()});
+      Step& step =
+          recording->steps.emplace_back(Step{ScaledColumns(n, p, pool_), step_time, scale, polynomial.degree()});
       std::swap(step.begin, f);
       f.exponents = step.begin.exponents;
     }

@@ -39,7 +39,7 @@ struct ActionPlan {
 };
 
 struct ActionReport {
-  int degree = 0;      // the highest of any step
+  int degree = 0;  // the highest of any step
   int64_t steps = 0;
   int64_t products = 0;
   double rounding = 0;  // sum over steps of the largest term over the result: what cancelled, in units of roundoff
@@ -47,8 +47,8 @@ struct ActionReport {
 
 // Source: Al-Mohy and Higham 2011, Computing the action of the matrix exponential: degree and steps from norms of
 // powers of A - shift I, which are estimated here from a few columns' Krylov sequence instead of an iteration per
-// power. What the estimate misses, each step notices itself: it goes on until two terms in a row do not count, and where
-// terms grow so far beyond the result that digits cancel, it is taken anew with half its length.
+// power. What the estimate misses, each step notices itself: it goes on until two terms in a row do not count, and
+// where terms grow so far beyond the result that digits cancel, it is taken anew with half its length.
 class TaylorAction {
  public:
   template <typename T>

@@ -13,10 +13,10 @@
 
 namespace attend::compute {
 
-// Taylor polynomial of degree 16 and squarings, in double. After the polynomial and after each squaring the diagonal and
-// the one beside it are formed anew from A's entries, so that their errors never grow: Al-Mohy and Higham 2009, A new
-// scaling and squaring algorithm for the matrix exponential, Code Fragment 2.1. The squarings come from norms of powers,
-// as in taylor_plan.h. Memory: 7 matrices [n, n] of doubles.
+// Taylor polynomial of degree 16 and squarings, in double. After the polynomial and after each squaring the diagonal
+// and the one beside it are formed anew from A's entries, so that their errors never grow: Al-Mohy and Higham 2009, A
+// new scaling and squaring algorithm for the matrix exponential, Code Fragment 2.1. The squarings come from norms of
+// powers, as in taylor_plan.h. Memory: 7 matrices [n, n] of doubles.
 template <typename T>
 class Triangular {
  public:

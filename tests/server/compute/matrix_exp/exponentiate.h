@@ -21,7 +21,7 @@ struct Question {
   std::vector<T> a;  // [batch, n, n]
   std::vector<double> times = {1.0};
   std::optional<MatrixStructure> structure;
-  int64_t p = -1;    // >= 0: the action
+  int64_t p = -1;         // >= 0: the action
   std::vector<T> b = {};  // [batch, n, p], or [n, p] for all
   bool b_is_shared = false;
   std::vector<T> grad = {};  // of result's shape, or none

@@ -57,8 +57,8 @@ std::vector<double> TimesFor(Kind kind) {
   return kind == Kind::kGenerator ? std::vector<double>{0.7, 0.0, 2.0} : std::vector<double>{0.7, 0.0, -1.3};
 }
 
-// sum over times of the largest |time| |G| |exp|^2-like growth is what rounding is relative to; the norm of the gradient
-// itself is that here up to the condition of exp, a few units of |t A|.
+// sum over times of the largest |time| |G| |exp|^2-like growth is what rounding is relative to; the norm of the
+// gradient itself is that here up to the condition of exp, a few units of |t A|.
 template <typename T>
 double Tolerance(int64_t n, double norm) {
   return 40 * (4 + std::sqrt(n) + norm) * kUnit<T>;
@@ -116,7 +116,8 @@ TYPED_TEST(MatrixExpGradientTest, OfTheActionAgreesWithTheBlockMatrixForEveryStr
           QuadMatrix outer(n * n, 0);
           for (int64_t i = 0; i < n; ++i) {
             for (int64_t j = 0; j < n; ++j) {
-              for (int64_t c = 0; c < p; ++c) outer[i * n + j] += static_cast<Quad>(grad[i * p + c]) * question.b[j * p + c];
+              for (int64_t c = 0; c < p; ++c)
+                outer[i * n + j] += static_cast<Quad>(grad[i * p + c]) * question.b[j * p + c];
             }
           }
           const QuadMatrix x = Transposed(n, ToQuad(question.a.data(), n, time));

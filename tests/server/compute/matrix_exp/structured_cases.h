@@ -15,9 +15,9 @@ inline constexpr Kind kAllKinds[] = {Kind::kGeneral, Kind::kGenerator, Kind::kSk
                                      Kind::kUpper,   Kind::kLower,     Kind::kDiagonal};
 
 inline MatrixStructure StructureOf(Kind kind) {
-  constexpr MatrixStructure kStructures[] = {MatrixStructure::kGeneral,    MatrixStructure::kGenerator,
+  constexpr MatrixStructure kStructures[] = {MatrixStructure::kGeneral,       MatrixStructure::kGenerator,
                                              MatrixStructure::kSkewSymmetric, MatrixStructure::kSymmetric,
-                                             MatrixStructure::kTriangular, MatrixStructure::kTriangular,
+                                             MatrixStructure::kTriangular,    MatrixStructure::kTriangular,
                                              MatrixStructure::kDiagonal};
   return kStructures[static_cast<int>(kind)];
 }
