@@ -141,7 +141,9 @@ class Batch {
       if (jobs->empty()) continue;
       Method<T>& method = solver.At(jobs->front().time);
       if (auto done = method.Act(executor, ApplyTo(index), *jobs); !done.ok()) return done;
-      for (const ActionJob<T>& job : *jobs) job.report->structure = solver.StructureAt(job.time);
+      for (const ActionJob<T>& job : *jobs) {
+        if (job.report->products == 0) job.report->structure = solver.StructureAt(job.time);
+      }
     }
     return absl::OkStatus();
   }
