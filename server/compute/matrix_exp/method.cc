@@ -42,11 +42,12 @@ bool AllFinite(const Matrix<T>& a) {
 }  // namespace
 
 template <typename T>
-Method<T>::Method(runtime::BufferPool& pool, const Matrix<const T>& a) : pool_(pool), a_(a), norm_(LongNormOne(a)) {}
+Method<T>::Method(runtime::BufferPool& pool, const Matrix<const T>& a) : pool_(pool), a_(a) {}
 
 template <typename T>
 double Method<T>::ReportedNorm(double time) const {
-  const long double norm = norm_ * std::fabs(static_cast<long double>(time));
+  if (!norm_) norm_ = LongNormOne(a_);
+  const long double norm = *norm_ * std::fabs(static_cast<long double>(time));
   return static_cast<double>(std::min<long double>(norm, std::numeric_limits<double>::max()));
 }
 

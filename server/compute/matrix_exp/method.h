@@ -77,7 +77,7 @@ class Method {
   double other_flops_ = 0;
 
  private:
-  long double norm_ = 0;  // |a|_1
+  mutable std::optional<long double> norm_;  // |a|_1, once somebody asked
   std::optional<TaylorAction> action_;
 };
 
