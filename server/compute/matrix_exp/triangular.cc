@@ -19,6 +19,29 @@ constexpr double kTheta = 7.8028742566265743e-1;
 constexpr double kUnit = std::numeric_limits<double>::epsilon() / 2;
 constexpr double kMostLogNorm = 100;  // of a scaled power: far from overflow
 
+// |D^-1 m D|_1
+double GradedNorm(const Matrix<double>& m, const std::vector<double>& d) {
+  std::vector<double> sums(d.size(), 0);
+  for (int64_t i = 0; i < m.rows; ++i) {
+    const double inverse = 1 / d[static_cast<size_t>(i)];
+    for (int64_t j = i; j < m.cols; ++j) sums[static_cast<size_t>(j)] += std::fabs(m.row(i)[j]) * inverse;
+  }
+  double largest = 0;
+  for (size_t j = 0; j < d.size(); ++j) largest = std::max(largest, sums[j] * d[j]);
+  return largest;
+}
+
+// What |X|_1 is at most of |D^-1 X D|_1 for an upper triangular X.
+double Spread(const std::vector<double>& d) {
+  double before = 0;
+  double spread = 0;
+  for (double each : d) {
+    before = std::max(before, each);
+    spread = std::max(spread, before / each);
+  }
+  return spread;
+}
+
 }  // namespace
 
 template <typename T>
@@ -72,10 +95,10 @@ absl::Status Triangular<T>::FormPowers(runtime::Executor& executor) {
 
 // log2 of the norm of the k-th power, or the bound that the first powers give. k in 1 .. 16.
 template <typename T>
-double Triangular<T>::LogNorm(int k, double log2_scale) const {
+double Triangular<T>::LogNorm(const LogNorms& log_norms, int k, double log2_scale) {
   double log_norm = 0;
-  for (; k > kPowers; k -= kPowers) log_norm += log_norms_[kPowers - 1] + kPowers * log2_scale;
-  return log_norm + log_norms_[k - 1] + k * log2_scale;
+  for (; k > kPowers; k -= kPowers) log_norm += log_norms[kPowers - 1] + kPowers * log2_scale;
+  return log_norm + log_norms[k - 1] + k * log2_scale;
 }
 
 template <typename T>
@@ -130,19 +153,48 @@ absl::Status Triangular<T>::Evaluate(runtime::Executor& executor, double time, c
   return absl::OkStatus();
 }
 
-// Relative to the polynomial's norm: rounding, with the norms of the powers in place of cancelled terms; and the
-// truncation, a relative change of the step's matrix by one unit.
+// The polynomial's error relative to its norm: rounding, with the norms of the powers in place of cancelled terms; and
+// the truncation, a relative change of the step's matrix by one unit.
 template <typename T>
-double Triangular<T>::EvaluationError(const Step& step, double norm) const {
+typename Triangular<T>::ErrorTrack Triangular<T>::StartTrack(const Step& step, std::vector<double> d) const {
+  LogNorms log_norms;
+  for (int k = 0; k < kPowers; ++k) log_norms[k] = std::log2(GradedNorm(powers_[k].view(), d));
   const double log2_scale = step.log2_scale - static_cast<double>(step.squarings);
   double sum = 1;
   double inverse_factorial = 1;
   for (int k = 1; k <= kPowers * kBlocks; ++k) {
     inverse_factorial /= k;
-    sum += inverse_factorial * std::exp2(LogNorm(k, log2_scale));
+    sum += inverse_factorial * std::exp2(LogNorm(log_norms, k, log2_scale));
   }
-  const double terms = 4 + std::sqrt(static_cast<double>(n_)) + 2 * std::exp2(LogNorm(1, log2_scale));
-  return kUnit * (2 + terms * sum / norm);
+  const double terms = 4 + std::sqrt(static_cast<double>(n_)) + 2 * std::exp2(LogNorm(log_norms, 1, log2_scale));
+  const double norm = GradedNorm(value_.view(), d);
+  return {std::move(d), norm, kUnit * (2 + terms * sum / norm)};
+}
+
+// |Y^2 computed - exp| <= 2 |Y| |error of Y| + rounding |Y|^2.
+template <typename T>
+void Triangular<T>::FollowSquare(double norm, int64_t n, ErrorTrack& track) {
+  const double terms = 4 + std::sqrt(static_cast<double>(n));
+  track.error = std::min(1e300, (2 * track.error + kUnit * terms) * (track.norm / norm) * track.norm);
+  track.norm = norm;
+}
+
+// The D that brings the entries beside the diagonal down to its size (or that of 1 / time).
+template <typename T>
+std::vector<double> Triangular<T>::Grading(double time) const {
+  const Matrix<double> c = powers_[0].view();
+  double size = std::exp2(-std::log2(std::fabs(time)) - exponent_);
+  for (int64_t i = 0; i < n_; ++i) size = std::max(size, std::fabs(c.row(i)[i]));
+  std::vector<double> d(static_cast<size_t>(n_), 1);
+  for (int64_t j = 1; j < n_; ++j) {
+    double& here = d[static_cast<size_t>(j)];
+    here = d[static_cast<size_t>(j - 1)];
+    for (int64_t i = 0; i < j; ++i) {
+      const double entry = std::fabs(c.row(i)[j]);
+      if (entry > 0) here = std::min(here, d[static_cast<size_t>(i)] * (size / entry));
+    }
+  }
+  return d;
 }
 
 template <typename T>
@@ -171,19 +223,18 @@ absl::StatusOr<bool> Triangular<T>::Exp(runtime::Executor& executor, double time
   if (auto done = Evaluate(executor, time, step); !done.ok()) return done;
   long double step_time = std::ldexp(static_cast<long double>(time), -static_cast<int>(step.squarings));
   RestoreDiagonals(step_time);
-  double norm = NormOne(AsConst(value_.view()));
-  double error = EvaluationError(step, norm);
-  const double terms = 4 + std::sqrt(static_cast<double>(n_));
-  for (int64_t k = 0; k < step.squarings && norm > 0 && std::isfinite(norm); ++k) {
+  ErrorTrack plain = StartTrack(step, std::vector<double>(static_cast<size_t>(n_), 1));
+  ErrorTrack graded = StartTrack(step, Grading(time));
+  for (int64_t k = 0; k < step.squarings && plain.norm > 0 && std::isfinite(plain.norm); ++k) {
     if (auto done = Product(executor, value_, value_, spare_); !done.ok()) return done;
     std::swap(value_, spare_);
     step_time *= 2;
     RestoreDiagonals(step_time);
-    const double before = norm;
-    norm = NormOne(AsConst(value_.view()));
-    error = std::min(1e300, (2 * error + kUnit * terms) * (before / norm) * before);
+    FollowSquare(GradedNorm(value_.view(), plain.d), n_, plain);
+    FollowSquare(GradedNorm(value_.view(), graded.d), n_, graded);
     ++report.squarings;
   }
+  const double norm = plain.norm;
   if (!std::isfinite(norm)) return false;
   report.structure = MatrixStructure::kTriangular;
   report.degree = kPowers * kBlocks;
@@ -197,6 +248,9 @@ absl::StatusOr<bool> Triangular<T>::Exp(runtime::Executor& executor, double time
   if (lower_) {  // the lower half must be zero for the next time
     for (int64_t i = 0; i < n_; ++i) std::fill_n(value_.view().row(i), i, 0.0);
   }
+  const double graded_error = graded.error * graded.norm * Spread(graded.d) / norm;
+  // A grading beyond the range of double says nothing.
+  const double error = graded_error >= 0 ? std::min(plain.error, graded_error) : plain.error;
   report.error_bound = norm == 0 ? 1 : error + std::numeric_limits<T>::epsilon() / 2;
   return fits;
 }

@@ -30,6 +30,7 @@ class Triangular {
 
  private:
   static constexpr int kPowers = 4;
+  using LogNorms = std::array<double, kPowers>;  // log2 of the powers' norms, -infinity for zero
 
   struct Step {
     double log2_scale = 0;  // of the powers of C: log2 |time| 2^exponent
@@ -37,12 +38,23 @@ class Triangular {
   };
 
   absl::Status FormPowers(runtime::Executor& executor);
-  double LogNorm(int k, double log2_scale) const;
+  double LogNorm(int k, double log2_scale) const { return LogNorm(log_norms_, k, log2_scale); }
   Step PlanStep(double time) const;
   double Coefficient(double time, const Step& step, int k) const;
   absl::Status Evaluate(runtime::Executor& executor, double time, const Step& step);
-  double EvaluationError(const Step& step, double norm) const;
+
+  // An error that is followed through the squarings in the norm |D^-1 X D|_1. Rounding is entrywise and does not notice
+  // D; a norm in which far entries are small does not take their size for a hump of the whole.
+  struct ErrorTrack {
+    std::vector<double> d;
+    double norm = 0;   // of value_
+    double error = 0;  // relative to it
+  };
+  ErrorTrack StartTrack(const Step& step, std::vector<double> d) const;
+  static void FollowSquare(double norm, int64_t n, ErrorTrack& track);
+  std::vector<double> Grading(double time) const;
   void RestoreDiagonals(long double time);
+  static double LogNorm(const LogNorms& log_norms, int k, double log2_scale);
   // to = a b, all upper triangular.
   absl::Status Product(runtime::Executor& executor, const Dense& a, const Dense& b, const Dense& to) const;
 
@@ -52,7 +64,7 @@ class Triangular {
   std::vector<double> diagonal_;
   std::vector<double> beside_;  // a[i, i + 1]
   std::array<Dense, kPowers> powers_;
-  std::array<double, kPowers> log_norms_{};  // log2 |C^k|_1, -infinity for zero
+  LogNorms log_norms_{};  // of |C^k|_1
   bool has_powers_ = false;
   Dense value_;
   Dense spare_;
