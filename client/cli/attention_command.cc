@@ -1,5 +1,7 @@
 // attend attention: one Attention call from .npy files.
 #include <CLI/CLI.hpp>
+#include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "absl/time/clock.h"
@@ -16,7 +18,8 @@ constexpr char kExamples[] =
     "  attend attention --query q.npy --key k.npy --value v.npy --causal bottom_right --output out.npy\n"
     "  attend attention --x x.npy --w-q wq.npy --w-k wk.npy --w-v wv.npy --num-heads 4 --weights w.npy\n"
     "  attend attention --query q.npy --key k.npy --value v.npy --normalization generator_exp \\\n"
-    "    --rate exp --time 0.5 --output - > out.npy\n";
+    "    --rate exp --time 0.5 --output - > out.npy\n"
+    "  attend attention --query q.npy --key k.npy --value v.npy --grad-output g.npy --gradients .\n";
 
 // One result: where it comes back and where it goes.
 struct Result {
@@ -36,6 +39,9 @@ class AttentionCommand : public Command {
     for (Result& result : results_) {
       app->add_option(std::string("--") + result.name, result.path, result.help)->type_name("FILE")->group("Results");
     }
+    app->add_option("--gradients", gradients_folder_, "Where they go: query.npy, w_q.npy, ..., named after the inputs")
+        ->type_name("FOLDER")
+        ->group("Gradients");
     app->footer(kExamples);
     return app;
   }
@@ -46,6 +52,7 @@ class AttentionCommand : public Command {
         return session.UsageFailure(status);
       }
     }
+    if (absl::Status status = ClaimGradients(session.files()); !status.ok()) return session.UsageFailure(status);
     absl::StatusOr<v1::AttentionRequest> request = flags_.MakeRequest(session.files());
     if (!request.ok()) return session.UsageFailure(request.status());
     for (const Result& result : results_) {
@@ -62,18 +69,39 @@ class AttentionCommand : public Command {
   }
 
  private:
+  // Empty without a folder: the gradients are then shown, not kept.
+  std::string GradientPath(const std::string& name) const {
+    return gradients_folder_.empty() ? "" : (std::filesystem::path(gradients_folder_) / (name + ".npy")).string();
+  }
+
+  absl::Status ClaimGradients(ArrayFiles& files) const {
+    if (gradients_folder_.empty()) return absl::OkStatus();
+    if (!flags_.asks_for_gradients()) return absl::InvalidArgumentError("--gradients needs --grad-output");
+    for (const std::string& name : flags_.GradientNames()) {
+      if (absl::Status status = files.ClaimOutput(GradientPath(name)); !status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
   int Deliver(Session& session, const v1::AttentionResponse& response, double round_trip_seconds) const {
-    nlohmann::ordered_json tensors;
+    nlohmann::ordered_json tensors = nlohmann::ordered_json::object();
+    const auto deliver = [&](const std::string& name, const v1::Tensor& tensor, const std::string& path) {
+      if (!path.empty()) {
+        if (absl::Status status = session.files().WriteTensor(path, tensor); !status.ok()) return status;
+      }
+      session.console().Text(TensorLine(name, tensor, path));
+      tensors[name] = TensorJson(tensor, path);
+      return absl::OkStatus();
+    };
     for (const Result& result : results_) {
       if (!(response.*result.has)()) continue;
-      const v1::Tensor& tensor = (response.*result.get)();
-      if (!result.path.empty()) {
-        if (absl::Status status = session.files().WriteTensor(result.path, tensor); !status.ok()) {
-          return session.UsageFailure(status);
-        }
-      }
-      session.console().Text(TensorLine(result.name, tensor, result.path));
-      tensors[result.name] = TensorJson(tensor, result.path);
+      const absl::Status status = deliver(result.name, (response.*result.get)(), result.path);
+      if (!status.ok()) return session.UsageFailure(status);
+    }
+    const std::map<std::string, v1::Tensor> gradients(response.gradients().begin(), response.gradients().end());
+    for (const auto& [name, gradient] : gradients) {
+      const absl::Status status = deliver("grad_" + name, gradient, GradientPath(name));
+      if (!status.ok()) return session.UsageFailure(status);
     }
     session.console().Note(StatsLine(response.stats(), round_trip_seconds));
     session.console().Json(
@@ -82,6 +110,7 @@ class AttentionCommand : public Command {
   }
 
   AttentionFlags flags_;
+  std::string gradients_folder_;
   std::vector<Result> results_ = {
       {"output", "Heads: [batch, heads, n, d_value]; tokens: [batch, n, d_out]", v1::ATTENTION_OUTPUT_UNSPECIFIED,
        &v1::AttentionResponse::has_output, &v1::AttentionResponse::output},

@@ -15,6 +15,7 @@ void AttentionFlags::Declare(CLI::App& app) {
   DeclareMask(app);
   DeclarePosition(app);
   DeclareNormalization(app);
+  grad_output_.Declare(app, "Gradients");
 }
 
 void AttentionFlags::DeclareScore(CLI::App& app) {
@@ -31,6 +32,7 @@ void AttentionFlags::DeclareMask(CLI::App& app) {
   const std::string group = "Mask";
   AddChoice(app, "--causal", causal_, {"bottom_right", "top_left"}, "A query sees no later key")->group(group);
   mask_.Declare(app, group);
+  bias_.Declare(app, group);
   app.add_option("--key-lengths", key_lengths_, "Per batch: later keys are padding; 3,5 or an integer .npy file")
       ->type_name("LIST|FILE")
       ->group(group);

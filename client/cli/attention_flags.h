@@ -22,6 +22,10 @@ class AttentionFlags {
   // be read. What the numbers mean is the server's to check.
   absl::StatusOr<v1::AttentionRequest> MakeRequest(ArrayFiles& files) const;
 
+  bool asks_for_gradients() const { return grad_output_.any(); }
+  // The inputs whose gradients then come back, by the contract's names.
+  std::vector<std::string> GradientNames() const;
+
  private:
   void DeclareScore(CLI::App& app);
   void DeclareMask(CLI::App& app);
@@ -66,8 +70,8 @@ class AttentionFlags {
   std::optional<uint32_t> window_left_;
   std::optional<uint32_t> window_right_;
   TensorFlags<v1::Mask> mask_{
-      {"--allowed", "Booleans, broadcastable to [batch, heads, n, m]", &v1::Mask::mutable_allowed},
-      {"--bias", "Added to the scores, broadcastable likewise", &v1::Mask::mutable_bias}};
+      {"--allowed", "Booleans, broadcastable to [batch, heads, n, m]", &v1::Mask::mutable_allowed}};
+  TensorFlags<v1::Mask> bias_{{"--bias", "Added to the scores, broadcastable likewise", &v1::Mask::mutable_bias}};
   std::string key_lengths_;
   std::vector<float> alibi_slopes_;
 
@@ -79,6 +83,10 @@ class AttentionFlags {
   std::optional<double> softcap_;
   std::string rate_;
   std::optional<double> time_;
+
+  TensorFlags<v1::AttentionRequest> grad_output_{
+      {"--grad-output", "Of the output's shape: asks for gradients of sum(output grad_output)",
+       &v1::AttentionRequest::mutable_grad_output}};
 
   std::string output_dtype_;
 };

@@ -49,10 +49,21 @@ absl::StatusOr<v1::AttentionRequest> AttentionFlags::MakeRequest(ArrayFiles& fil
   if (absl::Status status = SetInput(files, request); !status.ok()) return status;
   if (absl::Status status = SetScore(files, *request.mutable_score()); !status.ok()) return status;
   if (absl::Status status = SetMask(files, request); !status.ok()) return status;
+  if (absl::Status status = grad_output_.Fill(files, input_type_.dtype(), request); !status.ok()) return status;
   SetPosition(request);
   SetNormalization(request);
   if (!output_dtype_.empty()) request.set_output_dtype(client::ParseDataType(output_dtype_).value());
   return request;
+}
+
+std::vector<std::string> AttentionFlags::GradientNames() const {
+  std::vector<std::string> names;
+  heads_.AddGivenFields(names);
+  tokens_.AddGivenFields(names);
+  additive_.AddGivenFields(names);
+  bilinear_.AddGivenFields(names);
+  bias_.AddGivenFields(names);
+  return names;
 }
 
 absl::Status AttentionFlags::SetInput(ArrayFiles& files, v1::AttentionRequest& request) const {
@@ -85,6 +96,7 @@ absl::Status AttentionFlags::SetMask(ArrayFiles& files, v1::AttentionRequest& re
   if (window_right_.has_value()) mask.set_window_right(*window_right_);
   mask.mutable_alibi_slopes()->Add(alibi_slopes_.begin(), alibi_slopes_.end());
   if (absl::Status status = mask_.Fill(files, input_type_.dtype(), mask); !status.ok()) return status;
+  if (absl::Status status = bias_.Fill(files, input_type_.dtype(), mask); !status.ok()) return status;
   if (absl::Status status = SetKeyLengths(files, mask); !status.ok()) return status;
   if (mask.ByteSizeLong() > 0) request.mutable_mask()->Swap(&mask);
   return absl::OkStatus();

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "attend/v1/attend.pb.h"
 #include "client/cli/array_files.h"
 
@@ -41,6 +42,12 @@ class TensorFlags {
       if (!flag.path.empty()) return flag.name;
     }
     return "";
+  }
+  // The flags that were given, as fields: "--w-q" is "w_q".
+  void AddGivenFields(std::vector<std::string>& fields) const {
+    for (const TensorFlag<Message>& flag : flags_) {
+      if (!flag.path.empty()) fields.push_back(absl::StrReplaceAll(flag.name + 2, {{"-", "_"}}));
+    }
   }
   bool any() const { return !FirstGiven().empty(); }
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "server/compute/gemm.h"
+#include "server/compute/library_threads.h"
 
 namespace attend::compute {
 namespace {
@@ -14,7 +15,13 @@ void Scale(double beta, const Matrix<double>& c) {
   }
 }
 
-// The library would split each product over a pool of its own; ours are split already.
+bool FitsBlasInt(const Operand<double>& a) {
+  constexpr int64_t kLargest = std::numeric_limits<blasint>::max();
+  return a.rows <= kLargest && a.cols <= kLargest && a.stride <= kLargest;
+}
+
+}  // namespace
+
 void UseOneThread() {
   static const bool done = [] {
     openblas_set_num_threads(1);
@@ -22,13 +29,6 @@ void UseOneThread() {
   }();
   static_cast<void>(done);
 }
-
-bool FitsBlasInt(const Operand<double>& a) {
-  constexpr int64_t kLargest = std::numeric_limits<blasint>::max();
-  return a.rows <= kLargest && a.cols <= kLargest && a.stride <= kLargest;
-}
-
-}  // namespace
 
 absl::Status Gemm(double alpha, const Operand<double>& a, const Operand<double>& b, double beta,
                   const Matrix<double>& c) {

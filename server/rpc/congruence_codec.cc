@@ -1,5 +1,6 @@
 #include "server/rpc/congruence_codec.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -48,15 +49,16 @@ class CongruenceOperation final : public Operation {
   }
   double WorkspaceBytes(int workers) const override {
     const double unconverted = in_.wire_dtype == compute::DTypeOf<T>() ? 0 : 2 * ResponseBytes();
-    return unconverted + compute::CongruenceWorkspaceBytes(problem_);
+    const double ranking =
+        ChooseRankMethod().has_value() ? compute::RankWorkspaceBytes(InnerSide(), problem_.d_k, workers) : 0;
+    return unconverted + std::max(compute::CongruenceWorkspaceBytes(problem_), ranking);
   }
   double Flops() const override { return compute::CongruenceFlops(problem_); }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     output_ = Tensor(compute::DTypeOf<T>(), {OutputSide(), OutputSide()}, pool);
     RETURN_IF_ERROR(compute::CongruenceProjection(executor, pool, problem_, output_.data<T>()));
-    MeasureRank();
-    return executor.cancellation().Check();
+    return MeasureRank(executor, pool);
   }
 
   void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
@@ -65,6 +67,7 @@ class CongruenceOperation final : public Operation {
     if (rank_.has_value()) {
       v1::ProjectReport report;
       report.set_numerical_rank(static_cast<uint32_t>(*rank_));
+      report.set_rank_by_qr(*rank_method_ == compute::RankMethod::kPivotedQr);
       writer.AddMessage(v1::ProjectResponse::kReportsFieldNumber, report);
     }
     writer.AddMessage(v1::ProjectResponse::kStatsFieldNumber, stats);
@@ -72,20 +75,39 @@ class CongruenceOperation final : public Operation {
 
  private:
   // Of A, where that is cheap beside the projection.
-  void MeasureRank() {
-    const int64_t side = in_.form == CongruenceForm::kSequence ? problem_.d : problem_.n;
-    if (problem_.a == nullptr && problem_.d_k <= compute::kLargestRankSide) {
-      rank_ = compute::NumericalRankOfProduct(problem_.w_query, problem_.w_key, side, problem_.d_k);
-    } else if (problem_.a != nullptr && side <= compute::kLargestRankSide) {
-      rank_ = compute::NumericalRank(problem_.a, side, side);
-    }
+  absl::Status MeasureRank(runtime::Executor& executor, runtime::BufferPool& pool) {
+    rank_method_ = ChooseRankMethod();
+    if (!rank_method_.has_value()) return executor.cancellation().Check();
+    const absl::StatusOr<int64_t> rank =
+        problem_.a != nullptr
+            ? compute::NumericalRank(executor, pool, *rank_method_, problem_.a, InnerSide(), InnerSide())
+            : compute::NumericalRankOfProduct(executor, pool, *rank_method_, problem_.w_query, problem_.w_key,
+                                              InnerSide(), problem_.d_k);
+    if (!rank.ok()) return rank.status();
+    rank_ = *rank;
+    return absl::OkStatus();
   }
 
+  // The best method that costs at most twice the projection, whose float32 products run at twice the speed of those in
+  // double; small matrices are always measured.
+  std::optional<compute::RankMethod> ChooseRankMethod() const {
+    constexpr int64_t kAlways = 256;
+    constexpr double kMost = 2;
+    const int64_t side = problem_.a != nullptr ? InnerSide() : std::min(InnerSide(), problem_.d_k);
+    const double budget = kMost * Flops() * (sizeof(T) == sizeof(float) ? 0.5 : 1);
+    for (const auto method : {compute::RankMethod::kSingularValues, compute::RankMethod::kPivotedQr}) {
+      if (side <= kAlways || compute::RankCost(method, InnerSide(), problem_.d_k) <= budget) return method;
+    }
+    return std::nullopt;
+  }
+
+  int64_t InnerSide() const { return in_.form == CongruenceForm::kSequence ? problem_.d : problem_.n; }
   int64_t OutputSide() const { return in_.form == CongruenceForm::kSequence ? problem_.n : problem_.d; }
 
   const CongruenceInputs in_;
   compute::CongruenceProblem<T> problem_;  // views of in_
   Tensor output_;
+  std::optional<compute::RankMethod> rank_method_;
   std::optional<int64_t> rank_;
 };
 

@@ -42,7 +42,8 @@ class LinearOperation final : public Operation {
     return columns * static_cast<double>(in_.rows) * static_cast<double>(compute::SizeOf(in_.wire_dtype));
   }
   double WorkspaceBytes(int workers) const override {
-    return in_.wire_dtype == compute::DTypeOf<T>() ? 0 : 2 * ResponseBytes();
+    const double unconverted = in_.wire_dtype == compute::DTypeOf<T>() ? 0 : 2 * ResponseBytes();
+    return unconverted + compute::LinearWorkspaceBytes(problem_, workers);
   }
   double Flops() const override { return compute::LinearFlops(problem_); }
 

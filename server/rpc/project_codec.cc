@@ -1,10 +1,12 @@
 #include "server/rpc/project_codec.h"
 
 #include "attend/v1/attend.pb.h"
+#include "server/rpc/algebra_codec.h"
 #include "server/rpc/congruence_codec.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/field_reader.h"
 #include "server/rpc/linear_codec.h"
+#include "server/rpc/low_rank_codec.h"
 
 namespace attend::rpc {
 
@@ -20,9 +22,9 @@ absl::StatusOr<std::unique_ptr<Operation>> DecodeProject(absl::Span<const WireSl
     case v1::ProjectRequest::kCongruence:
       return DecodeCongruence(request.congruence(), reader);
     case v1::ProjectRequest::kAlgebra:
-      return UnsupportedField("algebra", "a projection onto an algebra");
+      return DecodeAlgebra(request.algebra(), reader);
     case v1::ProjectRequest::kLowRank:
-      return UnsupportedField("low_rank", "a low-rank projection");
+      return DecodeLowRank(request.low_rank(), reader);
     case v1::ProjectRequest::OPERATION_NOT_SET:
       break;
   }

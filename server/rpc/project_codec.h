@@ -6,7 +6,7 @@
 
 namespace attend::rpc {
 
-// A Decoder. INVALID_ARGUMENT or UNIMPLEMENTED with the field's name for what cannot be served.
+// A Decoder. INVALID_ARGUMENT with the field's name for what is malformed.
 absl::StatusOr<std::unique_ptr<Operation>> DecodeProject(absl::Span<const WireSlice> request,
                                                          runtime::BufferPool& pool);
 

@@ -1,14 +1,11 @@
 #include "tests/bench/attention_bench.h"
 
-#include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "server/compute/attention/attention.h"
-#include "server/compute/attention/backward.h"
 #include "tests/bench/attention_setup.h"
+#include "tests/bench/backward_setup.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/timing.h"
 
@@ -18,22 +15,9 @@ namespace {
 constexpr double kSecondsEach = 2;
 constexpr double kMiB = 1 << 20;
 
-// Seconds of one run, the machine's peak measured in turns with it.
-double MedianSeconds(AttentionSetup& setup, runtime::ComputePool& pool, SgemmPeak& peak) {
-  const auto run = [&] { setup.Run(pool); };
-  const int repetitions = RepetitionsFor(kSecondsEach, run);
-  const int peak_runs = std::min(repetitions, 10);
-  std::vector<double> times;
-  for (int i = 0; i < repetitions; ++i) {
-    if (i * peak_runs / repetitions != (i - 1) * peak_runs / repetitions) peak.Run();
-    times.push_back(Seconds(run));
-  }
-  return Median(std::move(times));
-}
-
 void ShareOfPeak(AttentionSetup& setup, const std::string& name, double flops, SgemmPeak& peak, Figures& figures) {
   runtime::ComputePool one(1);
-  const double seconds = MedianSeconds(setup, one, peak);
+  const double seconds = MedianSecondsBeside(peak, kSecondsEach, [&] { setup.Run(one); });
   figures.Add(absl::StrCat("attention.", name, ".1t.share_of_peak"), flops / seconds / peak.flops_per_second(),
               "ratio");
 }
@@ -81,51 +65,13 @@ void BenchDecode(Figures& figures) {
 
 // The gradients of query, key and value over the forward pass.
 void BenchBackward(const AttentionShape& shape, Figures& figures) {
-  AttentionSetup setup(shape);
-  const compute::AttentionProblem<float>& problem = setup.problem();
-  const size_t elements = static_cast<size_t>(shape.heads * shape.n * shape.d);
-  const std::vector<float> grad_output = RandomValues(elements, 4);
-  std::vector<float> lse(static_cast<size_t>(shape.heads * shape.n)), query(elements), key(elements), value(elements);
-  setup.result().lse = lse.data();
-  const auto heads = [&](auto* data) { return compute::ContiguousHeads(data, shape.heads, shape.n, shape.d); };
-  const compute::HeadsView<float>& output = setup.result().output;
-  const compute::AttentionForward<float> forward{heads(static_cast<const float*>(output.data)), lse.data(),
-                                                 heads(grad_output.data())};
-  const compute::AttentionGradients<float> gradients{heads(query.data()), heads(key.data()), heads(value.data()), {}};
-  runtime::BufferPool buffers;
+  BackwardSetup setup(shape);
   runtime::ComputePool one(1);
-  const auto run_forward = [&] { setup.Run(one); };
-  const auto run_backward = [&] {
-    RunAsCall(one, [&](runtime::Executor& executor) {
-      if (!compute::AttentionBackward(executor, buffers, problem, forward, gradients).ok()) std::abort();
-    });
-  };
-  run_forward();
-  const auto medians = MedianSecondsInTurns(RepetitionsFor(kSecondsEach, run_backward), {run_forward, run_backward});
+  setup.PrepareBackward(one);
+  const int repetitions = RepetitionsFor(kSecondsEach, [&] { setup.RunBackward(one); });
+  const auto medians =
+      MedianSecondsInTurns(repetitions, {[&] { setup.RunForward(one); }, [&] { setup.RunBackward(one); }});
   figures.Add(absl::StrCat("attention.backward.", shape.Name(), ".over_forward"), medians[1] / medians[0], "ratio");
-}
-
-// Time per visible pair with a mask over time per pair without: 1 where skipped work is really skipped.
-void BenchSkippedWork(const std::string& name, AttentionSetup& masked, AttentionSetup& full, Figures& figures) {
-  runtime::ComputePool one(1);
-  const int repetitions = RepetitionsFor(kSecondsEach, [&] { full.Run(one); });
-  const auto medians = MedianSecondsInTurns(repetitions, {[&] { masked.Run(one); }, [&] { full.Run(one); }});
-  const double work = compute::AttentionFlops(masked.problem()) / compute::AttentionFlops(full.problem());
-  figures.Add(absl::StrCat("attention.", name, ".1t.time_over_visible_pairs"), medians[0] / medians[1] / work, "ratio");
-}
-
-void BenchGroupedAndPadded(Figures& figures) {
-  const AttentionShape all{.batch = 1, .heads = 32, .n = 1024, .m = 1024, .d = 64, .kv_heads = 32};
-  AttentionShape grouped_shape = all;
-  grouped_shape.kv_heads = 8;
-  AttentionSetup full(all);
-  AttentionSetup grouped(grouped_shape);
-  BenchSkippedWork("grouped32to8.1024x64", grouped, full, figures);
-  const AttentionShape shape{.batch = 1, .heads = 8, .n = 4096, .m = 4096, .d = 64, .kv_heads = 8};
-  AttentionSetup plain(shape);
-  AttentionSetup padded(shape);
-  padded.problem().mask.key_lengths = {1024};
-  BenchSkippedWork("lengths1024of4096x64", padded, plain, figures);
 }
 
 // A field of /proc/self/status in bytes.

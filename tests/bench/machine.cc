@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "server/compute/gemm.h"
 #include "tests/bench/timing.h"
@@ -21,6 +22,17 @@ void SgemmPeak::Run() {
     if (!compute::Gemm(1.0f, a, b, 0.0f, compute::Matrix<float>(c_.data(), kSide, kSide)).ok()) std::abort();
   });
   best_ = std::max(best_, 2.0 * kSide * kSide * kSide / seconds);
+}
+
+double MedianSecondsBeside(SgemmPeak& peak, double seconds, absl::FunctionRef<void()> run) {
+  const int repetitions = RepetitionsFor(seconds, run);
+  const int peak_runs = std::min(repetitions, 10);
+  std::vector<double> times;
+  for (int i = 0; i < repetitions; ++i) {
+    if (i * peak_runs / repetitions != (i - 1) * peak_runs / repetitions) peak.Run();
+    times.push_back(Seconds(run));
+  }
+  return Median(std::move(times));
 }
 
 ReadBandwidth::ReadBandwidth() : memory_(size_t{512} << 20, 0) {

@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+
 namespace attend::bench {
 
 // A large float32 product on the calling thread. The best of all runs so far is the peak.
@@ -18,6 +20,9 @@ class SgemmPeak {
   std::vector<float> a_, b_, c_;
   double best_ = 0;
 };
+
+// The median of the times that one run takes, over about `seconds`, with the peak measured in turns with it.
+double MedianSecondsBeside(SgemmPeak& peak, double seconds, absl::FunctionRef<void()> run);
 
 // A sweep over memory that no cache holds, on the calling thread. The best of all runs so far is the bandwidth.
 class ReadBandwidth {

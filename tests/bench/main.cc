@@ -7,12 +7,20 @@
 
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/project_bench.h"
 
 int main(int argc, char** argv) {
   using attend::bench::Figures;
   const std::map<std::string, std::function<void(Figures&)>> parts = {
       {"attention", attend::bench::BenchAttention},
+      {"attention_additive", attend::bench::BenchAttentionAdditive},
+      {"attention_backward", attend::bench::BenchAttentionBackward},
+      {"attention_generator", attend::bench::BenchAttentionGenerator},
       {"attention_memory", attend::bench::BenchAttentionMemory},
+      {"attention_tokens", attend::bench::BenchAttentionTokens},
+      {"attention_window", attend::bench::BenchAttentionWindow},
+      {"low_rank", attend::bench::BenchLowRank},
+      {"project", attend::bench::BenchProject},
   };
   if (argc < 2) {
     std::fprintf(stderr, "usage: attend-bench REPORT.json [PART...]\n");

@@ -131,6 +131,18 @@ class ServiceTest(unittest.TestCase):
         answer = self.stub.Project(pb.ProjectRequest(congruence=congruence))
         np.testing.assert_allclose(to_array(answer.outputs[0]), e @ a @ e.T / 2, atol=1e-14)
 
+        algebra = pb.AlgebraProjection(m=to_tensor(a), target=pb.AlgebraProjection.TARGET_ZERO_ROW_SUM)
+        answer = self.stub.Project(pb.ProjectRequest(algebra=algebra))
+        np.testing.assert_allclose(to_array(answer.outputs[0]), a - a.mean(axis=1, keepdims=True), atol=1e-15)
+
+        low_rank = pb.LowRankProjection(a=to_tensor(e), rank=2)
+        answer = self.stub.Project(pb.ProjectRequest(low_rank=low_rank))
+        u, s, vt = map(to_array, answer.outputs)
+        exact_u, exact_s, exact_vt = np.linalg.svd(e, full_matrices=False)
+        np.testing.assert_allclose(s, exact_s[:2], rtol=1e-14)
+        np.testing.assert_allclose((u * s) @ vt, (exact_u[:, :2] * exact_s[:2]) @ exact_vt[:2], atol=1e-13)
+        self.assertAlmostEqual(answer.reports[0].distance, math.hypot(*exact_s[2:]), places=13)
+
     def test_typed_values(self):
         vector = pb.Tensor(shape=[1, 2], float_values=[1.0, 2.0])
         answer = self.stub.Attention(pb.AttentionRequest(heads=pb.Heads(query=vector, key=vector, value=vector)))

@@ -52,10 +52,19 @@ absl::Status ForEachRow(runtime::Executor& executor, const AttentionProblem<T>& 
   });
 }
 
-// Calls values(data, count) on every parameter's gradient that is wanted.
+// Calls values(data, count) on chunks of an array, a tile of work each.
 template <typename T, typename Values>
-absl::Status ForEachParameter(const AttentionProblem<T>& problem, const ParameterGradients<T>& of,
-                              const Values& values) {
+absl::Status ForEachChunk(runtime::Executor& executor, T* data, int64_t count, const Values& values) {
+  constexpr int64_t kChunk = 1 << 18;
+  return executor.ForEachTile((count + kChunk - 1) / kChunk, kChunk, [&](int64_t index, int) {
+    return values(data + index * kChunk, std::min(kChunk, count - index * kChunk));
+  });
+}
+
+// Calls values(data, count) on every parameter's gradient that is wanted, chunk by chunk.
+template <typename T, typename Values>
+absl::Status ForEachParameter(runtime::Executor& executor, const AttentionProblem<T>& problem,
+                              const ParameterGradients<T>& of, const Values& values) {
   const auto* additive = std::get_if<AdditiveScore<T>>(&problem.score);
   const int64_t h = additive == nullptr ? 0 : additive->h;
   const std::pair<T*, int64_t> all[] = {{of.bias, BiasElements(problem)},
@@ -65,7 +74,7 @@ absl::Status ForEachParameter(const AttentionProblem<T>& problem, const Paramete
                                         {of.w_bilinear, problem.d * problem.d_key}};
   for (const auto& [data, count] : all) {
     if (data == nullptr) continue;
-    if (absl::Status done = values(data, count); !done.ok()) return done;
+    if (absl::Status done = ForEachChunk(executor, data, count, values); !done.ok()) return done;
   }
   return absl::OkStatus();
 }
@@ -106,16 +115,18 @@ template <typename T>
 absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                  const AttentionForward<T>& forward, const AttentionGradients<T>& gradients) {
   const GradientRows<T> rows{gradients.query, problem.d, gradients.key, problem.d_key, gradients.value};
+  absl::Status zeroed = ForEachParameter(executor, problem, gradients.parameters, SetZero<T>);
+  if (!zeroed.ok()) return zeroed;
   if (problem.batch == 0 || problem.heads == 0 || problem.kv_heads == 0) {
-    absl::Status done = ForEachParameter(problem, gradients.parameters, SetZero<T>);
-    return done.ok() ? ForEachRow(executor, problem, rows, SetZero<T>) : done;
+    return ForEachRow(executor, problem, rows, SetZero<T>);
   }
   PrepareBackward<T> way(pool, problem, gradients);
   if (absl::Status done = way.Prepare(executor); !done.ok()) return done;
   const GradientRows<T> sums{way.query_slopes(), way.ready().d, way.key_slopes(), way.ready().d_key, gradients.value};
   if (absl::Status done = ForEachRow(executor, problem, sums, SetZero<T>); !done.ok()) return done;
   if (absl::Status done = RunPrepared(executor, pool, way, forward, gradients); !done.ok()) return done;
-  if (absl::Status done = ForEachParameter(problem, gradients.parameters, CheckFinite<T>); !done.ok()) return done;
+  if (absl::Status done = ForEachParameter(executor, problem, gradients.parameters, CheckFinite<T>); !done.ok())
+    return done;
   return ForEachRow(executor, problem, rows, CheckFinite<T>);
 }
 
@@ -129,6 +140,7 @@ template <typename T>
 absl::Status RunBoth(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                      AttentionResult<T> result, const HeadsView<const T>& grad_output,
                      const AttentionGradients<T>& gradients) {
+  result.backward_follows = true;
   runtime::Buffer lse;
   if (result.lse == nullptr && NeedsLse(problem)) {
     lse = pool.AllocateArray<T>(static_cast<size_t>(problem.batch * problem.heads * problem.n));

@@ -4,12 +4,12 @@
 //   generator_exp:  dG = time * L(time * G^T, grad_output value^T), L the Frechet derivative of exp (see frechet.h)
 //
 // A pair that is hidden has no part in any gradient: a row that sees no key gives none, nor does a bias of -infinity.
-// Memory beyond inputs and gradients: softmax, two tiles per worker, three with a softcap; generator_exp, [n, n]
-// matrices for the heads at work; positions and parameters of the score, a few times what Prepare takes. Sums over
-// heads, keys and queries run in an order that the shapes alone decide. Returns the executor's CANCELLED /
-// DEADLINE_EXCEEDED (gradients are then unspecified), OUT_OF_RANGE where T cannot hold a gradient, RESOURCE_EXHAUSTED
-// where there is no memory. Source: Dao et al. 2022 (recomputed tiles); Najfeld and Havel 1995 (adjoint of the
-// exponential).
+// Memory beyond inputs and gradients: softmax, two tiles per worker, three with a softcap, and as much as the lse where
+// that is large; a bias stretched over queries or keys, a row for each head; generator_exp, [n, n] matrices for the
+// heads at work; positions and parameters of the score, a few times what Prepare takes. Sums over heads, keys and
+// queries run in an order that the shapes alone decide. Returns the executor's CANCELLED / DEADLINE_EXCEEDED (gradients
+// are then unspecified), OUT_OF_RANGE where T cannot hold a gradient, RESOURCE_EXHAUSTED where there is no memory.
+// Source: Dao et al. 2022 (recomputed tiles); Najfeld and Havel 1995 (adjoint of the exponential).
 #ifndef ATTEND_SERVER_COMPUTE_ATTENTION_BACKWARD_H_
 #define ATTEND_SERVER_COMPUTE_ATTENTION_BACKWARD_H_
 
@@ -49,7 +49,8 @@ struct AttentionGradients {
   ParameterGradients<T> parameters;
 };
 
-// REQUIRES: `forward` holds the results of Attention for this problem; the gradients overlap nothing.
+// REQUIRES: `forward` holds the results of Attention for this problem, which was told that a backward pass follows; the
+// gradients overlap nothing.
 absl::Status AttentionBackward(runtime::Executor& executor, runtime::BufferPool& pool,
                                const AttentionProblem<float>& problem, const AttentionForward<float>& forward,
                                const AttentionGradients<float>& gradients);

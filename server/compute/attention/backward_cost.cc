@@ -48,7 +48,7 @@ double AttentionBackwardWorkspaceBytes(const AttentionProblem<T>& problem, int w
   const double sums =
       BiasGradient<T>::Bytes(problem) + ScoreGradient<T>::Bytes(problem) + PrepareBackward<T>::Bytes(problem);
   if (!std::holds_alternative<GeneratorExpNormalization>(problem.normalization)) {
-    return sums + workers * SoftmaxBackwardBytes(problem);
+    return sums + SoftmaxBackwardBytes(problem, workers);
   }
   const bool whole_heads = problem.n <= kLargestWholeHead;
   const double heads =

@@ -19,12 +19,13 @@ namespace HWY_NAMESPACE {
 template <typename T>
 struct RowSweep {
   Vector<T> lse;
+  Vector<T> rest;
   Vector<T> delta;
 
   HWY_INLINE void Store(Vector<T> score, T* scores, T* gradients) const {
     const Tag<T> d;
     // A score that is recomputed may round above the sum that it was part of.
-    const auto weight = ExpNonPositive(d, hn::Min(hn::Sub(score, lse), hn::Zero(d)));
+    const auto weight = ExpNonPositive(d, hn::Min(hn::Sub(hn::Sub(score, lse), rest), hn::Zero(d)));
     const auto slope = hn::Mul(weight, hn::Sub(hn::LoadU(d, gradients), delta));
     hn::StoreU(weight, d, scores);
     hn::StoreU(hn::IfThenElseZero(hn::Ne(weight, hn::Zero(d)), slope), d, gradients);
@@ -73,7 +74,8 @@ HWY_INLINE void BackwardTileT(const Matrix<T>& scores, const Matrix<T>& gradient
       if (mask != nullptr && mask->softcap != 0) std::fill_n(cap_slopes + r * scores.stride, scores.cols, T{0});
       continue;
     }
-    const RowSweep<T> sweep{hn::Set(d, rows.lse[r]), hn::Set(d, rows.delta[r])};
+    const RowSweep<T> sweep{hn::Set(d, rows.lse[r]), hn::Set(d, rows.rest == nullptr ? T{0} : rows.rest[r]),
+                            hn::Set(d, rows.delta[r])};
     if (mask == nullptr) {
       BackwardRow(scores.row(r), gradients.row(r), scores.cols, sweep);
     } else {

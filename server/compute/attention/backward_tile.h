@@ -14,11 +14,12 @@ namespace attend::compute {
 template <typename T>
 struct RowGradients {
   const T* lse = nullptr;    // [rows] -infinity where the row sees no key
+  const T* rest = nullptr;   // [rows] what rounding took from lse (see lse_rest.h); null: all 0
   const T* delta = nullptr;  // [rows] output . grad_output: the weights' share in every gradient of the row
 };
 
-// Replaces scores [rows, cols] by the weights exp(score - lse), and the gradients of the weights by those of the masked
-// scores: weight * (gradient - delta). Both are 0 where hidden, whatever the score and the gradient are there.
+// Replaces scores [rows, cols] by the weights exp(score - lse - rest), and the gradients of the weights by those of the
+// masked scores: weight * (gradient - delta). Both are 0 where hidden, whatever the score and the gradient are there.
 // `mask` is null where it would change nothing. With a softcap, cap_slopes (a tile like the others) takes the
 // derivative of each capped score by the raw one, 0 where hidden; without, it is not read. REQUIRES: scores and
 // gradients are tiles of one shape and stride >= cols + kTilePadding.

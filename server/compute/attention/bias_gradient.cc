@@ -22,19 +22,20 @@ template <typename T>
 BiasGradient<T>::BiasGradient(runtime::BufferPool& pool, const AttentionProblem<T>& problem, T* gradient)
     : problem_(problem), gradient_(gradient), view_(problem.mask.bias) {
   if (gradient == nullptr) return;
-  elements_ = BiasElements(problem);
-  std::fill_n(gradient, elements_, T{0});
-  sums_ = gradient;
-  if (!IsPerHead(problem)) return;
-  by_query_ = pool.AllocateArray<T>(static_cast<size_t>(elements_ * problem.n));
-  sums_ = by_query_.template as<T>();
-  std::fill_n(sums_, elements_ * problem.n, T{0});
-  view_.strides = {view_.strides[0] * problem.n, view_.strides[1] * problem.n, 1, 0};
+  row_ = RowOfSums(problem);
+  if (BiasElements(problem) > 0) sums_ = gradient;
+  if (row_ == 0) return;
+  const int64_t sums = problem.batch * problem.heads * row_;
+  rows_ = pool.AllocateArray<T>(static_cast<size_t>(sums));
+  sums_ = rows_.template as<T>();
+  std::fill_n(sums_, sums, T{0});
+  const bool by_key = problem.mask.bias.strides[3] != 0;
+  view_.strides = {problem.heads * row_, row_, by_key ? 0 : 1, by_key ? 1 : 0};
 }
 
 template <typename T>
 void BiasGradient<T>::Add(const TilePlace& tile, const Matrix<T>& slopes) const {
-  if (elements_ == 0) return;
+  if (sums_ == nullptr) return;
   const auto& strides = view_.strides;
   T* first = sums_ + tile.batch * strides[0] + tile.head * strides[1] + tile.query * strides[2] + tile.key * strides[3];
   for (int64_t r = 0; r < slopes.rows; ++r) {
@@ -50,26 +51,36 @@ void BiasGradient<T>::Add(const TilePlace& tile, const Matrix<T>& slopes) const 
 
 template <typename T>
 void BiasGradient<T>::Finish() const {
-  if (gradient_ == nullptr || sums_ == gradient_) return;
-  for (int64_t i = 0; i < elements_; ++i) gradient_[i] = Sum(sums_ + i * problem_.n, problem_.n);
+  if (row_ == 0) return;
+  const auto& strides = problem_.mask.bias.strides;
+  for (int64_t head = 0; head < problem_.batch * problem_.heads; ++head) {
+    const T* row = sums_ + head * row_;
+    T* to = gradient_ + head / problem_.heads * strides[0] + head % problem_.heads * strides[1];
+    if (strides[2] == 0 && strides[3] == 0) {
+      *to += Sum(row, row_);
+    } else {
+      for (int64_t i = 0; i < row_; ++i) to[i] += row[i];
+    }
+  }
 }
 
 template <typename T>
-std::vector<KvHeadRange> BiasGradient<T>::HeadRanges() const {
-  const int64_t heads = problem_.kv_heads;
-  const int64_t all = problem_.batch * heads;
-  int64_t together = all;
-  if (gradient_ != nullptr && view_.strides[0] == 0 && problem_.batch > 1) together = heads;
-  if (gradient_ != nullptr && view_.strides[1] == 0 && heads > 1) together = 1;
-  std::vector<KvHeadRange> ranges;
-  for (int64_t first = 0; first < all; first += together) ranges.push_back({first, together});
-  return ranges;
+bool BiasGradient<T>::HeadsSharePairs() const {
+  const auto& strides = problem_.mask.bias.strides;
+  return sums_ != nullptr && row_ == 0 &&
+         ((strides[0] == 0 && problem_.batch > 1) || (strides[1] == 0 && problem_.heads > 1));
+}
+
+template <typename T>
+int64_t BiasGradient<T>::RowOfSums(const AttentionProblem<T>& problem) {
+  const auto& strides = problem.mask.bias.strides;
+  if (!problem.mask.bias || (strides[2] != 0 && strides[3] != 0)) return 0;
+  return strides[3] != 0 ? problem.m : problem.n;
 }
 
 template <typename T>
 double BiasGradient<T>::Bytes(const AttentionProblem<T>& problem) {
-  if (!problem.mask.bias || !IsPerHead(problem)) return 0;
-  return static_cast<double>(BiasElements(problem)) * static_cast<double>(problem.n) * sizeof(T);
+  return static_cast<double>(problem.batch * problem.heads) * static_cast<double>(RowOfSums(problem)) * sizeof(T);
 }
 
 template int64_t BiasElements(const AttentionProblem<float>&);

@@ -4,10 +4,8 @@
 #define ATTEND_SERVER_COMPUTE_ATTENTION_BIAS_GRADIENT_H_
 
 #include <cstdint>
-#include <vector>
 
 #include "server/compute/attention/backward.h"
-#include "server/compute/attention/pair_blocks.h"
 #include "server/compute/attention/tile_products.h"
 #include "server/runtime/buffer_pool.h"
 
@@ -16,34 +14,30 @@ namespace attend::compute {
 template <typename T>
 class BiasGradient {
  public:
-  // `gradient` [BiasElements(problem)] is set to zero; null: not wanted.
+  // `gradient` [BiasElements(problem)] is added to, and starts as zero; null: not wanted.
   BiasGradient(runtime::BufferPool& pool, const AttentionProblem<T>& problem, T* gradient);
 
   // Adds the slopes of one tile, summed over what the bias stretches. Tiles that share neither a query nor a key may be
-  // added at once, of heads of one range of HeadRanges at once.
+  // added at once; with HeadsSharePairs, those of different kv heads must not share a pair (query, key) either.
   void Add(const TilePlace& tile, const Matrix<T>& slopes) const;
 
   // Adds up what Add kept apart. To be called last.
   void Finish() const;
 
-  // The kv heads of the problem, in ranges that follow one another: heads that share an element of the bias are in
-  // different ones.
-  std::vector<KvHeadRange> HeadRanges() const;
+  bool HeadsSharePairs() const;
 
   // Bytes of working memory.
   static double Bytes(const AttentionProblem<T>& problem);
 
  private:
-  // A bias of one element for all pairs of a head is summed for each query first.
-  static bool IsPerHead(const AttentionProblem<T>& problem) {
-    return problem.mask.bias.strides[2] == 0 && problem.mask.bias.strides[3] == 0;
-  }
+  // Of a bias that has one element for all keys or all queries, each head keeps a row of sums by query or by key.
+  static int64_t RowOfSums(const AttentionProblem<T>& problem);
 
   const AttentionProblem<T>& problem_;
   T* gradient_;
-  int64_t elements_ = 0;
-  runtime::Buffer by_query_;
-  T* sums_ = nullptr;
+  int64_t row_ = 0;       // elements of such a row; 0: sums go to the gradient itself
+  runtime::Buffer rows_;  // [batch, heads, row_]
+  T* sums_ = nullptr;     // null: not wanted
   BroadcastView<T> view_;
 };
 

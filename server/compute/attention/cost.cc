@@ -1,11 +1,13 @@
 // What a call costs, from its shapes: floating-point operations and working memory.
 #include <algorithm>
+#include <type_traits>
 
 #include "server/compute/attention/additive.h"
 #include "server/compute/attention/attention.h"
 #include "server/compute/attention/decode.h"
 #include "server/compute/attention/forward.h"
 #include "server/compute/attention/generator_attention.h"
+#include "server/compute/attention/panel_block.h"
 #include "server/compute/attention/prepare.h"
 #include "server/compute/attention/projection.h"
 #include "server/compute/attention/tokens.h"
@@ -55,9 +57,12 @@ double GeneratorFlops(const AttentionProblem<T>& problem, const GeneratorExpNorm
          (n * n * ScoreFlops(problem) + std::min(through_exp, through_action));
 }
 
+// Panels fall back on tiles where numbers grow too large.
 template <typename T>
 double ScratchBytes(const AttentionProblem<T>& problem, int workers) {
-  return static_cast<double>(workers) * static_cast<double>(TileScratch<T>::Elements(problem.n, problem.m) * sizeof(T));
+  size_t elements = TileScratch<T>::Elements(problem.n, problem.m);
+  if constexpr (std::is_same_v<T, float>) elements += PanelScratch::Elements(problem);
+  return static_cast<double>(workers) * static_cast<double>(elements * sizeof(T));
 }
 
 // The rates, their exponential and what makes it, for each head at work.

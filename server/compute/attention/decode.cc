@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <type_traits>
 
 #include "server/compute/attention/attention.h"
 #include "server/compute/attention/few_queries.h"
 #include "server/compute/attention/forward.h"
+#include "server/compute/attention/panel_attention.h"
 
 namespace attend::compute {
 namespace {
@@ -80,12 +83,39 @@ void MergeRow(const Partials<T>& partials, int64_t head, int64_t row, const Head
   if (result.entropy != nullptr) result.entropy[row] = entropy;
 }
 
+// Computes blocks of a few queries the fastest way there is for so many.
+template <typename T>
+class BlockRunner {
+ public:
+  BlockRunner(runtime::BufferPool& pool, const AttentionProblem<T>& problem, const AttentionResult<T>& wanted,
+              int workers)
+      : pool_(pool), problem_(problem) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (problem.n > kFewQueries && SuitsPanels(problem, wanted)) panels_.emplace(pool, problem, workers);
+    }
+    if (!panels_) tiles_.emplace(pool, problem.n, problem.m, workers);
+  }
+
+  absl::Status Run(const QueryBlock& block, const HeadResult<T>& result, int worker) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (panels_) return PanelOrSoftmaxBlock(pool_, problem_, block, result, *panels_, worker);
+    }
+    return SoftmaxBlock(problem_, block, result, *tiles_, worker);
+  }
+
+ private:
+  runtime::BufferPool& pool_;
+  const AttentionProblem<T>& problem_;
+  std::optional<PanelScratch> panels_;
+  std::optional<TileScratch<T>> tiles_;  // where there are no panels
+};
+
 }  // namespace
 
 template <typename T>
 bool IsDecoding(const AttentionProblem<T>& problem, const AttentionResult<T>& wanted) {
   const bool empty = problem.batch == 0 || problem.heads == 0 || problem.n == 0;
-  return !empty && problem.n <= kFewQueries && problem.m > kRangeKeys<T> && wanted.weights == nullptr &&
+  return !empty && problem.n <= kDecodeQueries && problem.m > kRangeKeys<T> && wanted.weights == nullptr &&
          wanted.scores == nullptr;
 }
 
@@ -93,7 +123,7 @@ template <typename T>
 absl::Status DecodeAttention(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                              const AttentionResult<T>& result) {
   const Partials<T> partials(pool, problem);
-  const TileScratch<T> scratch(pool, problem.n, problem.m, executor.max_workers());
+  const BlockRunner<T> blocks(pool, problem, result, executor.max_workers());
   const int64_t ranges = partials.ranges();
   const int64_t heads = problem.batch * problem.heads;
   const int64_t group = problem.heads / problem.kv_heads;
@@ -106,7 +136,7 @@ absl::Status DecodeAttention(runtime::Executor& executor, runtime::BufferPool& p
         for (int64_t head = first_head; head < first_head + group; ++head) {
           const QueryBlock block{head / problem.heads,     head % problem.heads, 0, problem.n, first_key,
                                  first_key + kRangeKeys<T>};
-          absl::Status part = SoftmaxBlock(problem, block, partials.At(head, range), scratch, worker);
+          absl::Status part = blocks.Run(block, partials.At(head, range), worker);
           if (!part.ok()) return part;
         }
         return absl::OkStatus();

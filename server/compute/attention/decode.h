@@ -6,12 +6,17 @@
 #ifndef ATTEND_SERVER_COMPUTE_ATTENTION_DECODE_H_
 #define ATTEND_SERVER_COMPUTE_ATTENTION_DECODE_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "server/compute/attention/problem.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/executor.h"
 
 namespace attend::compute {
+
+// Up to this many queries make too few tiles otherwise.
+inline constexpr int64_t kDecodeQueries = 16;
 
 // Whether DecodeAttention serves these results: few queries, more than one range of keys, and neither weights (which
 // need the whole row's lse) nor scores wanted.

@@ -2,9 +2,11 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/attention/attention.h"
+#include "server/compute/attention/panel_attention.h"
 #include "server/compute/attention/tile_products.h"
 #include "server/compute/tensor.h"
 #include "server/compute/vector_math.h"
@@ -166,6 +168,9 @@ absl::Status SoftmaxBlock(const AttentionProblem<T>& problem, const QueryBlock& 
 template <typename T>
 absl::Status SoftmaxAttention(runtime::Executor& executor, runtime::BufferPool& pool,
                               const AttentionProblem<T>& problem, const AttentionResult<T>& result) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (SuitsPanels(problem, result)) return PanelAttention(executor, pool, problem, result);
+  }
   const int64_t blocks = QueryBlocks<T>(problem.n);
   const int64_t tiles = problem.batch * problem.heads * blocks;
   if (tiles == 0) return absl::OkStatus();

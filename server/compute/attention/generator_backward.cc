@@ -1,5 +1,6 @@
 #include "server/compute/attention/generator_backward.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "server/compute/attention/bias_gradient.h"
@@ -58,7 +59,7 @@ class HeadBackward {
   Matrix<T> Square(const runtime::Buffer& buffer) const { return Matrix<T>(buffer.as<T>(), problem_.n, problem_.n); }
   static Matrix<const T> AsConst(const Matrix<T>& a) { return Matrix<const T>(a.data, a.rows, a.cols, a.stride); }
 
-  // slopes_ [i, j]: from those of the generator's entries to those of the scores.
+  // slopes_ [i, j]: from those of the rates to those of the scores.
   void ThroughRates() const;
   absl::Status ToInputs(int64_t batch, int64_t head) const;
 
@@ -94,7 +95,6 @@ absl::Status HeadBackward<T>::Run(int64_t batch, int64_t head) {
   return ToInputs(batch, head);
 }
 
-// G = R - diag(R 1): each rate counts off the diagonal, and against it.
 template <typename T>
 void HeadBackward<T>::ThroughRates() const {
   for (int64_t i = 0; i < problem_.n; ++i) {
@@ -102,7 +102,7 @@ void HeadBackward<T>::ThroughRates() const {
     const T* adjoint = adjoint_.row(i);
     T* slopes = slopes_.row(i);
     for (int64_t j = 0; j < problem_.n; ++j) {
-      slopes[j] = rates[j] == 0 ? 0 : (adjoint[j] - adjoint[i]) * RateSlope(generator_.rate, rates[j]);
+      slopes[j] = rates[j] == 0 ? 0 : adjoint[j] * RateSlope(generator_.rate, rates[j]);
     }
     slopes[i] = 0;
   }
@@ -137,17 +137,20 @@ absl::Status GeneratorBackward(runtime::Executor& executor, runtime::BufferPool&
     }
     return absl::OkStatus();
   };
-  for (const KvHeadRange& range : gradients.bias.HeadRanges()) {
+  // Heads that add to the same pairs follow one another.
+  const int64_t kv_heads = problem.batch * problem.kv_heads;
+  const int64_t at_once = gradients.bias.HeadsSharePairs() ? 1 : std::max<int64_t>(kv_heads, 1);
+  for (int64_t first = 0; first < kv_heads; first += at_once) {
     if (problem.n <= kLargestWholeHead) {
-      const double tile_flops = AttentionBackwardFlops(problem) / static_cast<double>(problem.batch * problem.kv_heads);
-      absl::Status done = executor.ForEachTile(range.count, tile_flops, [&](int64_t index, int) {
+      const double tile_flops = AttentionBackwardFlops(problem) / static_cast<double>(kv_heads);
+      absl::Status done = executor.ForEachTile(at_once, tile_flops, [&](int64_t index, int) {
         runtime::InlineExecutor here(executor.cancellation());
-        return run_kv_head(here, range.first + index);
+        return run_kv_head(here, first + index);
       });
       if (!done.ok()) return done;
       continue;
     }
-    for (int64_t index = range.first; index < range.first + range.count; ++index) {
+    for (int64_t index = first; index < first + at_once; ++index) {
       if (absl::Status done = run_kv_head(executor, index); !done.ok()) return done;
     }
   }

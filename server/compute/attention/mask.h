@@ -85,11 +85,17 @@ TileMask<T> MaskOfTile(const AttentionMask<T>& mask, const KeyBand& band, int64_
   return tile;
 }
 
+// Whether a tile's band is all of its mask.
+template <typename T>
+bool IsOnlyBand(const TileMask<T>& tile) {
+  return tile.allowed == nullptr && tile.bias == nullptr && tile.softcap == 0 && tile.alibi_slope == 0;
+}
+
 // Whether any of it changes the tile: false lets a tile of plain scores through untouched.
 template <typename T>
 bool Hides(const TileMask<T>& tile, int64_t rows, int64_t keys) {
   const bool whole = tile.band.begin(rows - 1) == 0 && tile.band.end(0) == keys;
-  return !whole || tile.allowed != nullptr || tile.bias != nullptr || tile.softcap != 0 || tile.alibi_slope != 0;
+  return !whole || !IsOnlyBand(tile);
 }
 
 }  // namespace attend::compute

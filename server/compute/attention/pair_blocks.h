@@ -3,7 +3,8 @@
 //
 // The pairs of a head are cut into blocks. Blocks that run at the same time share neither a query nor a key (the
 // diagonals of a Latin square follow one another), so that each may add to the gradients of both without locks, and
-// every sum runs in an order that the shapes alone decide.
+// every sum runs in an order that the shapes alone decide. Heads that add to one matrix of pairs, as to the gradient of
+// a bias that they share, are on different diagonals at any time.
 #ifndef ATTEND_SERVER_COMPUTE_ATTENTION_PAIR_BLOCKS_H_
 #define ATTEND_SERVER_COMPUTE_ATTENTION_PAIR_BLOCKS_H_
 
@@ -37,6 +38,7 @@ inline constexpr int64_t kLeastBlockKeys = 256;
 struct KvHeadRange {
   int64_t first = 0;
   int64_t count = 0;
+  bool share_pairs = false;  // whether blocks that run at the same time also share no pair (query, key) across heads
 };
 
 // Calls run(block, worker) once for each block of the pairs [n, m] of these kv heads. `block_flops` is of a whole

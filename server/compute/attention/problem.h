@@ -130,6 +130,8 @@ struct AttentionResult {
   T* scores = nullptr;   // [batch, heads, n, m]  after softcap, ALiBi and bias; -infinity where masked
   T* lse = nullptr;      // [batch, heads, n]     log sum exp of the scores; -infinity for a row that sees no key
   T* entropy = nullptr;  // [batch, heads, n]     of the row of weights, nats; 0 for a row that sees no key
+  // AttentionBackward is going to read output and lse: they then come from scores rounded as it rounds them.
+  bool backward_follows = false;
 };
 
 }  // namespace attend::compute

@@ -3,6 +3,7 @@
 #include "server/compute/attention/backward_tile.h"
 #include "server/compute/attention/band_strips.h"
 #include "server/compute/attention/bias_gradient.h"
+#include "server/compute/attention/lse_rest.h"
 #include "server/compute/attention/mask.h"
 #include "server/compute/attention/pair_blocks.h"
 #include "server/compute/attention/score_gradient.h"
@@ -32,6 +33,11 @@ class BackwardScratch {
   Matrix<T> CapSlopes(int worker, int64_t rows, int64_t cols) const {
     return Matrix<T>(At(worker) + 2 * rows_ * stride_, rows, cols, stride_);
   }
+  // In the memory of Slopes.
+  RowStates<T> States(int worker) const {
+    T* states = At(worker) + rows_ * stride_;
+    return {states, states + rows_, nullptr, states + 2 * rows_};
+  }
   T* Deltas(int worker) const { return At(worker) + tiles_ * rows_ * stride_; }
 
  private:
@@ -57,6 +63,7 @@ struct BackwardCall {
   const AttentionForward<T>& forward;
   const PreparedGradients<T>& gradients;
   const BackwardScratch<T>& scratch;
+  const T* lse_rest;  // [batch, heads, n]; null: all 0
   const runtime::Cancellation& cancellation;
 };
 
@@ -132,9 +139,11 @@ absl::Status HeadBlock<T>::RunTile(const TilePlace& tile) const {
   if (absl::Status done = ComputeScores(problem_, tile, mask.band, scores); !done.ok()) return done;
   if (absl::Status done = ComputeWeightSlopes(tile, mask.band, slopes); !done.ok()) return done;
   const Matrix<T> cap_slopes = call_.scratch.CapSlopes(worker_, tile.queries, tile.keys);
-  const T* lse = call_.forward.lse + (tile.batch * problem_.heads + tile.head) * problem_.n + tile.query;
+  const int64_t row = (tile.batch * problem_.heads + tile.head) * problem_.n + tile.query;
+  const T* rest = call_.lse_rest == nullptr ? nullptr : call_.lse_rest + row;
   SoftmaxBackwardTile(scores, slopes, Hides(mask, tile.queries, tile.keys) ? &mask : nullptr,
-                      RowGradients<T>{lse, deltas_ + (tile.query - block_.query)}, cap_slopes.data);
+                      RowGradients<T>{call_.forward.lse + row, rest, deltas_ + (tile.query - block_.query)},
+                      cap_slopes.data);
 
   if (absl::Status done = AddValueGradients(tile, mask.band, scores); !done.ok()) return done;
   call_.gradients.bias.Add(tile, slopes);
@@ -166,39 +175,61 @@ absl::Status HeadBlock<T>::AddValueGradients(const TilePlace& tile, const KeyBan
   });
 }
 
+// The rests of all rows, [batch, heads, n], or nothing where no lse is large.
+template <typename T>
+absl::Status LseRests(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
+                      const T* lse, const BackwardScratch<T>& scratch, runtime::Buffer& rests) {
+  using Shape = BackwardTileShape<T>;
+  const int64_t rows = problem.batch * problem.heads * problem.n;
+  if (!HasLargeLse(lse, rows)) return absl::OkStatus();
+  rests = pool.AllocateArray<T>(static_cast<size_t>(rows));
+  const int64_t blocks = (problem.n + Shape::kQueries - 1) / Shape::kQueries;
+  const double flops = 2.0 * static_cast<double>(Shape::kQueries * problem.m) * static_cast<double>(problem.d);
+  return executor.ForEachTile(problem.batch * problem.heads * blocks, flops, [&](int64_t index, int worker) {
+    const int64_t head = index / blocks;
+    const int64_t query = index % blocks * Shape::kQueries;
+    const TilePlace place{
+        head / problem.heads, head % problem.heads, query, std::min(Shape::kQueries, problem.n - query), 0, 0};
+    const int64_t row = head * problem.n + query;
+    return ComputeLseRest(problem, place, lse + row,
+                          scratch.Scores(worker, place.queries, std::min(problem.m, Shape::kKeys)),
+                          scratch.States(worker), rests.template as<T>() + row);
+  });
+}
+
 }  // namespace
 
 template <typename T>
 absl::Status SoftmaxBackward(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                              const AttentionForward<T>& forward, const PreparedGradients<T>& gradients) {
   const BackwardScratch<T> scratch(pool, problem, executor.max_workers());
-  const BackwardCall<T> call{problem, forward, gradients, scratch, executor.cancellation()};
+  runtime::Buffer rests;
+  if (absl::Status done = LseRests(executor, pool, problem, forward.lse, scratch, rests); !done.ok()) return done;
+  const BackwardCall<T> call{problem, forward, gradients, scratch, rests.template as<T>(), executor.cancellation()};
   const int64_t group = problem.kv_heads == 0 ? 0 : problem.heads / problem.kv_heads;
   const double pair_flops = static_cast<double>(group * (6 * problem.d + 4 * problem.d_value));
-  for (const KvHeadRange& range : gradients.bias.HeadRanges()) {
-    absl::Status done = ForEachPairBlock(
-        executor, range, problem.kv_heads, problem.n, problem.m, pair_flops, [&](const PairBlock& block, int worker) {
-          for (int64_t head = block.kv_head * group; head < (block.kv_head + 1) * group; ++head) {
-            absl::Status ran = HeadBlock<T>(call, block, head, worker).Run();
-            if (!ran.ok()) return ran;
-          }
-          return absl::OkStatus();
-        });
-    if (!done.ok()) return done;
-  }
-  return absl::OkStatus();
+  const KvHeadRange all{0, problem.batch * problem.kv_heads, gradients.bias.HeadsSharePairs()};
+  return ForEachPairBlock(executor, all, problem.kv_heads, problem.n, problem.m, pair_flops,
+                          [&](const PairBlock& block, int worker) {
+                            for (int64_t head = block.kv_head * group; head < (block.kv_head + 1) * group; ++head) {
+                              absl::Status ran = HeadBlock<T>(call, block, head, worker).Run();
+                              if (!ran.ok()) return ran;
+                            }
+                            return absl::OkStatus();
+                          });
 }
 
 template <typename T>
-double SoftmaxBackwardBytes(const AttentionProblem<T>& problem) {
-  return static_cast<double>(BackwardScratch<T>::Elements(problem) * sizeof(T));
+double SoftmaxBackwardBytes(const AttentionProblem<T>& problem, int workers) {
+  const double rests = static_cast<double>(problem.batch * problem.heads) * static_cast<double>(problem.n);
+  return (workers * static_cast<double>(BackwardScratch<T>::Elements(problem)) + rests) * sizeof(T);
 }
 
 template absl::Status SoftmaxBackward(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<float>&,
                                       const AttentionForward<float>&, const PreparedGradients<float>&);
 template absl::Status SoftmaxBackward(runtime::Executor&, runtime::BufferPool&, const AttentionProblem<double>&,
                                       const AttentionForward<double>&, const PreparedGradients<double>&);
-template double SoftmaxBackwardBytes(const AttentionProblem<float>&);
-template double SoftmaxBackwardBytes(const AttentionProblem<double>&);
+template double SoftmaxBackwardBytes(const AttentionProblem<float>&, int);
+template double SoftmaxBackwardBytes(const AttentionProblem<double>&, int);
 
 }  // namespace attend::compute

@@ -41,9 +41,9 @@ template <typename T>
 absl::Status SoftmaxBackward(runtime::Executor& executor, runtime::BufferPool& pool, const AttentionProblem<T>& problem,
                              const AttentionForward<T>& forward, const PreparedGradients<T>& gradients);
 
-// Bytes that SoftmaxBackward takes for each worker.
+// Bytes that SoftmaxBackward takes.
 template <typename T>
-double SoftmaxBackwardBytes(const AttentionProblem<T>& problem);
+double SoftmaxBackwardBytes(const AttentionProblem<T>& problem, int workers);
 
 }  // namespace attend::compute
 

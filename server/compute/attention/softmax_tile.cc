@@ -147,12 +147,6 @@ HWY_INLINE bool AddRow(T* row, int64_t cols, T row_max, const RowStates<T>& stat
   return before != kMinusInfinity<T>;
 }
 
-// Whether a row's band is all of its mask.
-template <typename T>
-HWY_INLINE bool OnlyBand(const TileMask<T>& mask) {
-  return mask.allowed == nullptr && mask.bias == nullptr && mask.softcap == 0 && mask.alibi_slope == 0;
-}
-
 // The masked scores of a row, `visible` those that the band leaves, -infinity elsewhere.
 template <typename T>
 HWY_INLINE void CopyRow(const T* visible, const RowMask<T>& mask, int64_t cols, T* to) {
@@ -168,7 +162,7 @@ HWY_INLINE TileOutcome Sweep(const Matrix<T>& scores, const TileMask<T>* tile, c
   TileMask<T> whole;
   whole.band.limit = scores.cols;
   const TileMask<T>& tile_mask = tile == nullptr ? whole : *tile;
-  const bool only_band = OnlyBand(tile_mask);
+  const bool only_band = IsOnlyBand(tile_mask);
   TileOutcome outcome;
   for (int64_t r = 0; r < scores.rows; ++r) {
     const RowMask<T> mask = MaskOfRow(tile_mask, r);

@@ -183,7 +183,8 @@ int FillDirection(const Matrix<const T>& a, const WideMatrix& direction) {
 }
 
 template <typename T>
-void StoreResult(const Pair& pair, int exponent, double time, const Matrix<T>& exponential, const Matrix<T>& gradient) {
+void StoreResult(const Pair& pair, int exponent, double time, const Matrix<T>& exponential,
+                 const Matrix<T>& rate_gradient) {
   int time_exponent = 0;
   const double time_mantissa = std::frexp(time, &time_exponent);
   const PowerOfTwo from_unit(std::min(exponent + time_exponent, 2000));
@@ -191,7 +192,8 @@ void StoreResult(const Pair& pair, int exponent, double time, const Matrix<T>& e
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < n; ++j) {
       exponential.row(i)[j] = static_cast<T>(pair.value.hi()[i * n + j]);
-      gradient.row(i)[j] = static_cast<T>(from_unit(pair.slope.hi()[j * n + i] * time_mantissa));
+      const double slope = pair.slope.hi()[j * n + i] - pair.slope.hi()[i * n + i];
+      rate_gradient.row(i)[j] = static_cast<T>(from_unit(slope * time_mantissa));
     }
   }
 }
@@ -201,7 +203,7 @@ void StoreResult(const Pair& pair, int exponent, double time, const Matrix<T>& e
 template <typename T>
 absl::Status GeneratorExpAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
                                  double time, const Matrix<const T>& grad_exponential, const Matrix<T>& exponential,
-                                 const Matrix<T>& gradient) {
+                                 const Matrix<T>& rate_gradient) {
   if (g.rows == 0) return absl::OkStatus();
   const Rates rates = MeasureRates(g, time);
   const bool moves = time > 0 && rates.largest.hi > 0;
@@ -212,7 +214,7 @@ absl::Status GeneratorExpAdjoint(runtime::Executor& executor, runtime::BufferPoo
   const double step_rate = FillStep(g, rates, squarings, pair.step());
   const int exponent = FillDirection(grad_exponential, pair.direction());
   if (absl::Status done = pair.Run(squarings, step_rate); !done.ok()) return done;
-  StoreResult(pair.result(), exponent, time, exponential, gradient);
+  StoreResult(pair.result(), exponent, time, exponential, rate_gradient);
   return absl::OkStatus();
 }
 

@@ -13,18 +13,20 @@
 
 namespace attend::compute {
 
-// exponential [n, n] = exp(time * g) of a generator, and gradient [n, n] = time * L(time * g^T, grad_exponential): that
-// of every entry of g, the diagonal's too. Only g's off-diagonal entries are read: the diagonal is minus their sum.
+// exponential [n, n] = exp(time * g) of a generator, and rate_gradient [n, n]: that of every rate g_ij off the
+// diagonal, which counts against g_ii as well: with D = time * L(time * g^T, grad_exponential), D_ij - D_ii; 0 on the
+// diagonal. Only g's off-diagonal entries are read: the diagonal is minus their sum.
 // REQUIRES: off-diagonal entries finite and >= 0; time finite and >= 0; grad_exponential finite; no overlaps.
-// Computed in double. The gradient's error is a few hundred units of double's roundoff relative to
-// time * max |grad_exponential| * n; it is infinite where T cannot hold it. The exponential is row-stochastic.
+// Computed in double; fast rates leave little of D's entries in their difference, which is taken before T rounds it.
+// The gradient's error is a few hundred units of double's roundoff relative to time * max |grad_exponential| * n; it is
+// infinite where T cannot hold it. The exponential is row-stochastic.
 // Products: 18 of [n, n], and 3 for each squaring. Memory: GeneratorExpAdjointBytes.
 // Sources: Al-Mohy and Higham 2009 (scaling and squaring of the pair); Jensen 1953 (uniformization: the terms of the
 // exponential stay non-negative).
 template <typename T>
 absl::Status GeneratorExpAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
                                  double time, const Matrix<const T>& grad_exponential, const Matrix<T>& exponential,
-                                 const Matrix<T>& gradient);
+                                 const Matrix<T>& rate_gradient);
 
 // Bytes of working memory.
 double GeneratorExpAdjointBytes(int64_t n);

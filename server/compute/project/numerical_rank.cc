@@ -1,68 +1,145 @@
 #include "server/compute/project/numerical_rank.h"
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
+
+#include "server/compute/parallel_gemm.h"
+#include "server/compute/project/bidiagonal.h"
+#include "server/compute/project/normalized.h"
+#include "server/compute/project/svd.h"
+#include "server/compute/project/triplets.h"
 
 namespace attend::compute {
 namespace {
 
-template <typename T>
-using RowMajor = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using lapack::ColumnMajor;
 
-// The matrix times a power of two that brings its largest entry near 1: the rank stays, and squares cannot overflow.
 template <typename T>
-Eigen::MatrixXd Normalized(const T* a, int64_t rows, int64_t cols) {
-  Eigen::MatrixXd matrix = Eigen::Map<const RowMajor<T>>(a, rows, cols).template cast<double>();
-  const double largest = matrix.size() == 0 ? 0 : matrix.cwiseAbs().maxCoeff();
-  if (largest > 0) {
-    const int exponent = std::ilogb(largest);
-    matrix = matrix.unaryExpr([exponent](double x) { return std::ldexp(x, -exponent); });
+constexpr double Epsilon() {
+  return static_cast<double>(std::numeric_limits<T>::epsilon());
+}
+
+runtime::Buffer Doubles(runtime::BufferPool& pool, int64_t count) {
+  return pool.AllocateArray<double>(static_cast<size_t>(count));
+}
+
+// |R_kk| of the pivoted factorization of a (column-major, rows >= cols), largest first.
+std::vector<double> PivotedDiagonal(runtime::BufferPool& pool, const ColumnMajor& a) {
+  const runtime::Buffer pivots = pool.AllocateArray<int>(static_cast<size_t>(a.cols));
+  const runtime::Buffer work = Doubles(pool, a.cols + lapack::PivotedQrWork(a.cols));
+  lapack::PivotedQr(a, pivots.as<int>(), work.as<double>(), work.as<double>() + a.cols);
+  std::vector<double> diagonal;
+  for (int64_t k = 0; k < a.cols; ++k) diagonal.push_back(std::abs(*a.at(k, k)));
+  return diagonal;
+}
+
+// `a` holds a matrix of these sides or its transpose, such that its column-major form is tall; destroyed.
+absl::StatusOr<std::vector<double>> Measures(runtime::Executor& executor, runtime::BufferPool& pool, RankMethod method,
+                                             double* a, int64_t rows, int64_t cols) {
+  if (method == RankMethod::kSingularValues) return SingularValues(executor, pool, a, rows, cols);
+  const int64_t tall = std::max(rows, cols);
+  if (auto wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
+  return PivotedDiagonal(pool, {a, tall, std::min(rows, cols), tall});
+}
+
+// R of a [rows, inner] = Q R, column-major [inner, inner] with zeros below. REQUIRES: rows >= inner.
+template <typename T>
+absl::StatusOr<runtime::Buffer> TriangularFactor(runtime::Executor& executor, runtime::BufferPool& pool, const T* a,
+                                                 int64_t rows, int64_t inner) {
+  const runtime::Buffer copy = Doubles(pool, rows * inner);
+  NormalizeTransposed(a, rows, inner, NormalizingExponent(a, rows * inner), copy.as<double>());
+  const ColumnMajor tall{copy.as<double>(), rows, inner, rows};
+  const runtime::Buffer factors = Doubles(pool, inner);
+  if (auto done = ReduceToTriangular(executor, pool, tall, factors.as<double>()); !done.ok()) return done;
+  runtime::Buffer triangle = Doubles(pool, inner * inner);
+  for (int64_t j = 0; j < inner; ++j) {
+    std::copy_n(tall.at(0, j), j + 1, triangle.as<double>() + j * inner);
+    std::fill_n(triangle.as<double>() + j * inner + j + 1, inner - j - 1, 0.0);
   }
-  return matrix;
+  return triangle;
 }
 
-int64_t CountAbove(const Eigen::VectorXd& singular_values, double relative_threshold) {
-  if (singular_values.size() == 0) return 0;
-  const double threshold = singular_values.maxCoeff() * relative_threshold;
-  return (singular_values.array() > threshold).count();
-}
-
-Eigen::VectorXd SingularValues(const Eigen::MatrixXd& a) {
-  if (a.size() == 0) return {};
-  return Eigen::BDCSVD<Eigen::MatrixXd>(a).singularValues();
-}
-
-// R of a = Q R, [min(rows, cols), cols].
-Eigen::MatrixXd TriangularFactor(const Eigen::MatrixXd& a) {
-  const Eigen::HouseholderQR<Eigen::MatrixXd> qr(a);
-  return qr.matrixQR().topRows(std::min(a.rows(), a.cols())).triangularView<Eigen::Upper>();
-}
-
+// A copy of a [rows, inner] itself.
 template <typename T>
-double Threshold(int64_t rows, int64_t cols) {
-  return static_cast<double>(std::max(rows, cols)) * static_cast<double>(std::numeric_limits<T>::epsilon());
+runtime::Buffer NormalizedCopy(runtime::BufferPool& pool, const T* a, int64_t rows, int64_t inner) {
+  runtime::Buffer copy = Doubles(pool, rows * inner);
+  Normalize(a, rows * inner, NormalizingExponent(a, rows * inner), copy.as<double>());
+  return copy;
 }
 
 }  // namespace
 
 template <typename T>
-int64_t NumericalRank(const T* a, int64_t rows, int64_t cols) {
-  return CountAbove(SingularValues(Normalized(a, rows, cols)), Threshold<T>(rows, cols));
+absl::StatusOr<int64_t> NumericalRank(runtime::Executor& executor, runtime::BufferPool& pool, RankMethod method,
+                                      const T* a, int64_t rows, int64_t cols) {
+  if (rows == 0 || cols == 0) return 0;
+  const runtime::Buffer copy = Doubles(pool, rows * cols);
+  const int exponent = NormalizingExponent(a, rows * cols);
+  if (rows > cols) {
+    NormalizeTransposed(a, rows, cols, exponent, copy.as<double>());
+  } else {
+    Normalize(a, rows * cols, exponent, copy.as<double>());
+  }
+  const auto measures = Measures(executor, pool, method, copy.as<double>(), rows, cols);
+  if (!measures.ok()) return measures.status();
+  return CountAboveRounding(*measures, rows, cols, Epsilon<T>());
 }
 
 template <typename T>
-int64_t NumericalRankOfProduct(const T* left, const T* right, int64_t rows, int64_t inner) {
+absl::StatusOr<int64_t> NumericalRankOfProduct(runtime::Executor& executor, runtime::BufferPool& pool,
+                                               RankMethod method, const T* left, const T* right, int64_t rows,
+                                               int64_t inner) {
   if (rows == 0 || inner == 0) return 0;
-  const Eigen::MatrixXd left_factor = TriangularFactor(Normalized(left, rows, inner));
-  const Eigen::MatrixXd right_factor = TriangularFactor(Normalized(right, rows, inner));
-  return CountAbove(SingularValues(left_factor * right_factor.transpose()), Threshold<T>(rows, rows));
+  const int64_t side = std::min(rows, inner);
+  runtime::Buffer left_factor, right_factor;
+  if (inner < rows) {
+    auto left_triangle = TriangularFactor(executor, pool, left, rows, inner);
+    if (!left_triangle.ok()) return left_triangle.status();
+    auto right_triangle = TriangularFactor(executor, pool, right, rows, inner);
+    if (!right_triangle.ok()) return right_triangle.status();
+    left_factor = *std::move(left_triangle);
+    right_factor = *std::move(right_triangle);
+  } else {
+    left_factor = NormalizedCopy(pool, left, rows, inner);
+    right_factor = NormalizedCopy(pool, right, rows, inner);
+  }
+  // A column-major triangle R is R^T row-major: both are multiplied as they should be.
+  const bool triangles = inner < rows;
+  const Operand<double> l(left_factor.as<double>(), side, inner, inner, triangles);
+  const Operand<double> r(right_factor.as<double>(), side, inner, inner, triangles);
+  const runtime::Buffer product = Doubles(pool, side * side);
+  auto done = ParallelGemm(executor, 1.0, l, Transposed(r), 0.0, Matrix<double>(product.as<double>(), side, side));
+  if (!done.ok()) return done;
+  const auto measures = Measures(executor, pool, method, product.as<double>(), side, side);
+  if (!measures.ok()) return measures.status();
+  return CountAboveRounding(*measures, rows, rows, Epsilon<T>());
 }
 
-template int64_t NumericalRank(const float*, int64_t, int64_t);
-template int64_t NumericalRank(const double*, int64_t, int64_t);
-template int64_t NumericalRankOfProduct(const float*, const float*, int64_t, int64_t);
-template int64_t NumericalRankOfProduct(const double*, const double*, int64_t, int64_t);
+double RankCost(RankMethod method, int64_t rows, int64_t inner) {
+  const auto side = static_cast<double>(inner > 0 ? std::min(rows, inner) : rows);
+  const double factors = inner > 0 && inner < rows ? 2 * 3 * static_cast<double>(rows) * side * side : 0;
+  const double product = inner > 0 ? 2 * side * side * static_cast<double>(inner) : 0;
+  return factors + product + (method == RankMethod::kSingularValues ? 11 : 4) * side * side * side;
+}
+
+double RankWorkspaceBytes(int64_t rows, int64_t inner, int workers) {
+  const int64_t side = inner > 0 ? std::min(rows, inner) : rows;
+  const auto length = static_cast<double>(rows), width = static_cast<double>(inner > 0 ? inner : rows);
+  const double copies = inner > 0 ? 2 * length * width : length * length;
+  const double square = static_cast<double>(side) * static_cast<double>(side);
+  const double measuring = 130.0 * static_cast<double>(side);
+  return sizeof(double) * (copies + 3 * square + measuring) + ReflectorWorkspaceBytes(rows, side, workers);
+}
+
+template absl::StatusOr<int64_t> NumericalRank(runtime::Executor&, runtime::BufferPool&, RankMethod, const float*,
+                                               int64_t, int64_t);
+template absl::StatusOr<int64_t> NumericalRank(runtime::Executor&, runtime::BufferPool&, RankMethod, const double*,
+                                               int64_t, int64_t);
+template absl::StatusOr<int64_t> NumericalRankOfProduct(runtime::Executor&, runtime::BufferPool&, RankMethod,
+                                                        const float*, const float*, int64_t, int64_t);
+template absl::StatusOr<int64_t> NumericalRankOfProduct(runtime::Executor&, runtime::BufferPool&, RankMethod,
+                                                        const double*, const double*, int64_t, int64_t);
 
 }  // namespace attend::compute

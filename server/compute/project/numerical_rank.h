@@ -5,20 +5,36 @@
 
 #include <cstdint>
 
+#include "absl/status/statusor.h"
+#include "server/runtime/buffer_pool.h"
+#include "server/runtime/executor.h"
+
 namespace attend::compute {
 
-// The largest smaller side for which a rank is measured beside another computation: the singular values of a 256 x 256
-// matrix take some 20 ms, and their cost grows with the cube of the side.
-inline constexpr int64_t kLargestRankSide = 256;
+enum class RankMethod {
+  kSingularValues,
+  // A QR factorization with column pivoting, at less than half the cost: |R_kk| stand for the singular values. They
+  // seldom differ by more than a factor of a few, so that a rank with a gap behind it is found; there are matrices made
+  // to defeat it (Kahan's), and values that crowd the threshold may be counted differently.
+  kPivotedQr,
+};
 
 // Of a [rows, cols].
 template <typename T>
-int64_t NumericalRank(const T* a, int64_t rows, int64_t cols);
+absl::StatusOr<int64_t> NumericalRank(runtime::Executor& executor, runtime::BufferPool& pool, RankMethod method,
+                                      const T* a, int64_t rows, int64_t cols);
 
-// Of left right^T with left and right [rows, inner], which is never formed: its singular values are those of the
-// product of the triangular factors of left and right.
+// Of left right^T with left and right [rows, inner]. Where inner < rows it is never formed: its singular values are
+// those of the product of the triangular factors of left and right.
 template <typename T>
-int64_t NumericalRankOfProduct(const T* left, const T* right, int64_t rows, int64_t inner);
+absl::StatusOr<int64_t> NumericalRankOfProduct(runtime::Executor& executor, runtime::BufferPool& pool,
+                                               RankMethod method, const T* left, const T* right, int64_t rows,
+                                               int64_t inner);
+
+// What they cost, as floating-point operations of products in double that would take as long (measured at sides of 256
+// to 1024: reductions run at a fraction of the speed of products). `inner` = 0 for NumericalRank of a square matrix.
+double RankCost(RankMethod method, int64_t rows, int64_t inner);
+double RankWorkspaceBytes(int64_t rows, int64_t inner, int workers);
 
 }  // namespace attend::compute
 

@@ -32,6 +32,9 @@ absl::Status LinearProjection(runtime::Executor& executor, runtime::BufferPool& 
                               const std::vector<T*>& outputs);
 template <typename T>
 double LinearFlops(const LinearProblem<T>& problem);
+// Narrow weights are copied side by side, and their product stands in a tile per worker; 0 where there are none.
+template <typename T>
+double LinearWorkspaceBytes(const LinearProblem<T>& problem, int workers);
 
 enum class CongruenceForm { kSequence, kEmbedding };
 template <typename T>

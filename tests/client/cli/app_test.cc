@@ -51,6 +51,8 @@ TEST(App, HelpFitsIntoOneHundredColumnsAndNamesTheExitCodes) {
                                                     {"project", "--help"},
                                                     {"project", "linear", "--help"},
                                                     {"project", "congruence", "--help"},
+                                                    {"project", "algebra", "--help"},
+                                                    {"project", "low-rank", "--help"},
                                                     {"info", "--help"},
                                                     {"health", "--help"}}) {
     const Outcome outcome = Attend(arguments);
@@ -100,6 +102,11 @@ TEST(App, MistakesInTheArgumentsAreExitCodeTwo) {
       {{"attention", "--query", "q.npy", "--output", "/nowhere/o.npy"}, "there is no folder /nowhere"},
       {{"attention", "--query", "q.npy", "--output", "o.npy", "--weights", "o.npy"}, "two outputs go to o.npy"},
       {{"attention", "--query", "-", "--key", "-"}, "it is empty"},
+      {{"attention", "--query", "q.npy", "--gradients", "."}, "--gradients needs --grad-output"},
+      {{"attention", "--query", "q.npy", "--grad-output", "g.npy", "--gradients", "/nowhere"},
+       "there is no folder /nowhere"},
+      {{"attention", "--query", "q.npy", "--output", "./query.npy", "--grad-output", "g.npy", "--gradients", "."},
+       "two outputs go to ./query.npy"},
       {{"expm"}, "--a"},
       {{"expm", "--a", "a.npy", "--times", "1,now"}, "now"},
       {{"expm", "--a", "a.npy", "--structure", "round"}, "round"},
@@ -108,6 +115,11 @@ TEST(App, MistakesInTheArgumentsAreExitCodeTwo) {
       {{"project", "linear", "--x", "x.npy", "--w", "a", "--w", "b", "--output", "c"}, "1 --output for 2 --w"},
       {{"project", "congruence", "--e", "e.npy"}, "expected either --a"},
       {{"project", "congruence", "--e", "e.npy", "--a", "a", "--w-query", "b"}, "expected either --a"},
+      {{"project", "algebra", "--m", "m.npy"}, "--onto"},
+      {{"project", "algebra", "--m", "m.npy", "--onto", "round"}, "round"},
+      {{"project", "low-rank", "--a", "a.npy"}, "expected either --rank or --energy"},
+      {{"project", "low-rank", "--a", "a.npy", "--rank", "2", "--energy", "0.5"}, "--energy"},
+      {{"project", "low-rank", "--a", "a.npy", "--rank", "many"}, "--rank"},
       {{"demo", "--data", "/nowhere"}, "tokens.json in /nowhere"},
   };
   for (const Mistake& mistake : mistakes) {

@@ -127,6 +127,38 @@ TEST_F(ProgramTest, AttentionFromFilesIntoFiles) {
   EXPECT_NEAR(Floats(ScratchFolder::Read(l))[0], std::log(1 + std::exp(2.0)), 1e-6);
 }
 
+// Equal keys: weights of a half, which pass on half of each slope. What a key gets from one query it gets back from its
+// place in the mean: the gradient of the keys is w_i (v_i - output) times query and slope.
+TEST_F(ProgramTest, AttentionGradientsIntoAFolder) {
+  const std::string q = folder_.Write("q.npy", Npy({1, 1, 1, 1}, {2}));
+  const std::string k = folder_.Write("k.npy", Npy({1, 1, 2, 1}, {1, 1}));
+  const std::string v = folder_.Write("v.npy", Npy({1, 1, 2, 1}, {10, 20}));
+  const std::string b = folder_.Write("b.npy", Npy({1, 1, 1, 2}, {0, 0}));
+  const std::string g = folder_.Write("g.npy", Npy({1, 1, 1, 1}, {3}));
+  const Outcome outcome = Attend({"attention", "--query", q, "--key", k, "--value", v, "--bias", b, "--grad-output", g,
+                                  "--gradients", folder_.File(""), "--local"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("grad_bias [1, 1, 1, 2] float32 -> " + folder_.File("bias.npy")));
+  const auto gradient = [&](const char* name) { return Floats(ScratchFolder::Read(folder_.File(name))); };
+  // Sums of two terms below 32, each rounded a few times: units of 2e-6.
+  using ::testing::FloatNear;
+  EXPECT_THAT(gradient("value.npy"), ::testing::Pointwise(FloatNear(1e-5f), {1.5f, 1.5f}));
+  EXPECT_THAT(gradient("key.npy"), ::testing::Pointwise(FloatNear(1e-5f), {-15.0f, 15.0f}));
+  EXPECT_THAT(gradient("bias.npy"), ::testing::Pointwise(FloatNear(1e-5f), {-7.5f, 7.5f}));
+  EXPECT_THAT(gradient("query.npy"), ::testing::Pointwise(FloatNear(1e-5f), {0.0f}));
+}
+
+TEST_F(ProgramTest, AttentionGradientsOfTokensInJson) {
+  const std::string x = folder_.Write("x.npy", Npy({1, 2, 1}, {1, 2}));
+  const std::string w = folder_.Write("w.npy", Npy({1, 1}, {1}));
+  const std::string g = folder_.Write("g.npy", Npy({1, 2, 1}, {1, 1}));
+  const Outcome outcome =
+      Attend({"attention", "--x", x, "--w-q", w, "--w-k", w, "--w-v", w, "--grad-output", g, "--local", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto tensors = nlohmann::json::parse(outcome.out)["tensors"];
+  for (const char* name : {"grad_x", "grad_w_q", "grad_w_k", "grad_w_v"}) EXPECT_TRUE(tensors.contains(name)) << name;
+}
+
 TEST_F(ProgramTest, ExpmThroughPipes) {
   // exp [0 1; 0 0] = [1 1; 0 1].
   const Outcome outcome = Attend({"expm", "--a", "-", "--output", "-", "--local"}, Npy({2, 2}, {0, 1, 0, 0}));
@@ -197,6 +229,34 @@ TEST_F(ProgramTest, ProjectCongruence) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(Floats(ScratchFolder::Read(o)), ::testing::ElementsAre(1, 3, 4, 10));
   EXPECT_EQ(nlohmann::json::parse(outcome.out)["tensors"][0]["file"], o);
+}
+
+TEST_F(ProgramTest, ProjectAlgebra) {
+  const std::string m = folder_.Write("m.npy", Npy({2, 2}, {1, 2, 4, 9}));
+  const std::string o = folder_.File("g.npy");
+  const Outcome outcome =
+      Attend({"project", "algebra", "--m", m, "--onto", "generator", "--output", o, "--local", "--quiet"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(Floats(ScratchFolder::Read(o)), ::testing::ElementsAre(-0.5, 0.5, 0, 0));
+  EXPECT_THAT(outcome.out, HasSubstr("distance 10.0747, |row sum| at most 0.0e+00"));  // sqrt(101.5)
+}
+
+TEST_F(ProgramTest, ProjectLowRank) {
+  const std::string a = folder_.Write("a.npy", Npy({2, 3}, {0, 4, 0, 3, 0, 0}));
+  const std::string u = folder_.File("u.npy"), s = folder_.File("s.npy"), vt = folder_.File("vt.npy");
+  const Outcome outcome = Attend({"project", "low-rank", "--a", a, "--rank", "1", "--u", u, "--singular-values", s,
+                                  "--vt", vt, "--local", "--quiet"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(Floats(ScratchFolder::Read(u)), ::testing::ElementsAre(1, 0));
+  EXPECT_THAT(Floats(ScratchFolder::Read(s)), ::testing::ElementsAre(4));
+  EXPECT_THAT(Floats(ScratchFolder::Read(vt)), ::testing::ElementsAre(0, 1, 0));
+  EXPECT_THAT(outcome.out, HasSubstr("distance 3, energy kept 0.64, numerical rank 2"));
+  const Outcome energy = Attend({"project", "low-rank", "--a", a, "--energy", "0.9", "--local", "--json"});
+  ASSERT_EQ(energy.code, 0) << energy.err;
+  EXPECT_EQ(nlohmann::json::parse(energy.out)["tensors"][1]["shape"], std::vector<int>{2});
+  const Outcome refused = Attend({"project", "low-rank", "--a", a, "--rank", "3", "--local", "--json"});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_EQ(nlohmann::json::parse(refused.out)["error"]["fields"][0]["field"], "low_rank.rank");
 }
 
 TEST_F(ProgramTest, RefusalsShowFieldGotAndExpected) {

@@ -87,13 +87,14 @@ TEST(AttentionGradients, OneForEachTensorOfTokensThatIsThere) {
   EXPECT_EQ(ShapesOf(*answer), want);
 }
 
+// Other kernels compute it (docs/adr/0007): means of values of order one, some ten roundings each way.
 TEST(AttentionGradients, TheOutputIsTheSameWithAndWithoutThem) {
   Request request = HeadsRequest();
   const auto with = Ask(request);
   request.clear_grad_output();
   const auto without = Ask(request);
   ASSERT_TRUE(with.ok() && without.ok());
-  EXPECT_EQ(with->output().raw(), without->output().raw());
+  EXPECT_LE(Difference(with->output(), without->output()), 20 * std::numeric_limits<float>::epsilon());
   EXPECT_TRUE(without->gradients().empty());
 }
 

@@ -118,6 +118,18 @@ inline std::string ViolatedField(const absl::Status& status) {
   return details.field_violations(0).field();
 }
 
+// The largest difference of two float32 tensors of the same size.
+inline double Difference(const v1::Tensor& a, const v1::Tensor& b) {
+  const auto left = ValuesOf<float>(a);
+  const auto right = ValuesOf<float>(b);
+  EXPECT_EQ(left.size(), right.size());
+  double largest = 0;
+  for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
+    largest = std::max<double>(largest, std::fabs(left[i] - right[i]));
+  }
+  return largest;
+}
+
 }  // namespace attend::rpc
 
 #endif  // ATTEND_TESTS_SERVER_RPC_CODEC_TEST_UTIL_H_

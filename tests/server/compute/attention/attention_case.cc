@@ -204,7 +204,8 @@ AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vecto
 }
 
 template <typename T>
-absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, Wanted wanted, Answer& answer) {
+absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, runtime::BufferPool& pool, Wanted wanted,
+                     Answer& answer) {
   const std::vector<T> query = Convert<T>(c.query);
   const std::vector<T> key = Convert<T>(c.key);
   const std::vector<T> value = Convert<T>(c.value);
@@ -227,7 +228,6 @@ absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, Wanted
     result.lse = memory.lse.data();
     result.entropy = memory.entropy.data();
   }
-  runtime::BufferPool pool;
   const absl::Status done = Attention(executor, pool, p, result);
   answer = memory.ToAnswer();
   return done;
@@ -277,8 +277,8 @@ template AttentionProblem<float> ProblemWithoutHeads(const AttentionCase&, const
                                                      const ScoreParameters<float>&);
 template AttentionProblem<double> ProblemWithoutHeads(const AttentionCase&, const std::vector<double>&,
                                                       const ScoreParameters<double>&);
-template absl::Status RunCase<float>(const AttentionCase&, runtime::Executor&, Wanted, Answer&);
-template absl::Status RunCase<double>(const AttentionCase&, runtime::Executor&, Wanted, Answer&);
+template absl::Status RunCase<float>(const AttentionCase&, runtime::Executor&, runtime::BufferPool&, Wanted, Answer&);
+template absl::Status RunCase<double>(const AttentionCase&, runtime::Executor&, runtime::BufferPool&, Wanted, Answer&);
 template void ExpectAgreement<float>(const AttentionCase&);
 template void ExpectAgreement<double>(const AttentionCase&);
 

@@ -170,9 +170,15 @@ AttentionProblem<T> ProblemWithoutHeads(const AttentionCase& c, const std::vecto
 
 enum class Wanted { kOutputOnly, kRows, kEverything };  // kRows: output, lse and entropy
 
-// The results of Attention in T.
+// The results of Attention in T; its working memory comes from `pool`, or from one of its own.
 template <typename T>
-absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, Wanted wanted, Answer& answer);
+absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, runtime::BufferPool& pool, Wanted wanted,
+                     Answer& answer);
+template <typename T>
+absl::Status RunCase(const AttentionCase& c, runtime::Executor& executor, Wanted wanted, Answer& answer) {
+  runtime::BufferPool pool;
+  return RunCase<T>(c, executor, pool, wanted, answer);
+}
 
 // Every element within `tolerance`, infinities equal; the worst element is named.
 testing::AssertionResult AllNear(const std::vector<double>& got, const std::vector<double>& want, double tolerance);

@@ -257,6 +257,30 @@ TEST(GeneratorBackward, MaskedPairsHaveNoPart) {
   ExpectGradientsAreDifferences(c);
 }
 
+// Rates of thousands: what a rate's slope is the difference of is thousands of times larger than it.
+TEST(GeneratorBackward, FastRatesKeepFloatsGradients) {
+  const runtime::Cancellation cancellation;
+  runtime::InlineExecutor executor(cancellation);
+  for (const int64_t n : {2, 5, 17}) {
+    AttentionCase c = RandomCase({1, 2, 1, n, n, 3, 4}, 45);
+    c.normalization = GeneratorExpNormalization{Rate::kExp, 1};
+    c.bias.shape = {1, 1, 1, 1};
+    c.bias.data = {8};
+    const std::vector<double> grad_output = RandomNormal(2 * n * 4, 46);
+    GradientsByName want;
+    GradientsByName got;
+    ASSERT_TRUE(RunGradients<double>(c, grad_output, executor, want).ok());
+    ASSERT_TRUE(RunGradients<float>(c, grad_output, executor, got).ok());
+    for (const char* name : {"query", "key", "value"}) {
+      // Scores of about 10 are off by 10 units of float's roundoff, and their rates by as much of themselves; the
+      // slopes' own roundings stay below that. Ten times it, for the sums over n and what cancels in them.
+      EXPECT_TRUE(
+          AllNear(got[name], want[name], 100 * std::numeric_limits<float>::epsilon() * (Largest(want[name]) + 1)))
+          << name << " of " << n;
+    }
+  }
+}
+
 TEST(GeneratorBackward, LargeHeadsAreSplit) {
   AttentionCase c = RandomCase({1, 2, 1, 300, 300, 5, 3}, 42);
   c.normalization = GeneratorExpNormalization{Rate::kSoftplus, 0.02};

@@ -127,6 +127,28 @@ TEST(AttentionWorkspaceBytes, CoversWhatACallTakes) {
   }
 }
 
+// A scale of 1.5 takes one score of one range past what panels hold, not past what tiles do.
+TEST(AttentionWorkspaceBytes, CoversRangesThatAreLeftToTheTiles) {
+  AttentionProblem<float> p = ProblemOf(1, 1, 16, 1300, 1, 3);
+  p.scale = 1.5;
+  std::vector<float> query(16, 1.0f);
+  std::vector<float> key(1300, 0.5f);
+  query[3] = 1e19f;
+  key[600] = 2e19f;
+  const std::vector<float> value(1300 * 3, 0.5f);
+  std::vector<float> output(16 * 3);
+  p.query = ContiguousHeads<const float>(query.data(), 1, 16, 1);
+  p.key = ContiguousHeads<const float>(key.data(), 1, 1300, 1);
+  p.value = ContiguousHeads<const float>(value.data(), 1, 1300, 3);
+  AttentionResult<float> result;
+  result.output = ContiguousHeads<float>(output.data(), 1, 16, 3);
+  runtime::BufferPool pool;
+  const runtime::Cancellation cancellation;
+  runtime::InlineExecutor executor(cancellation);
+  ASSERT_TRUE(Attention(executor, pool, p, result).ok());
+  EXPECT_LE(static_cast<double>(pool.idle_bytes()), 1.125 * AttentionWorkspaceBytes(p, result, 1) + 4096);
+}
+
 TEST(AttentionWorkspaceBytes, DoesNotOverflow) {
   AttentionProblem<float> p = ProblemOf(1, 1, int64_t{1} << 40, int64_t{1} << 40, 1, 1);
   p.normalization = GeneratorExpNormalization{};

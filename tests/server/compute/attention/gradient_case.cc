@@ -92,7 +92,7 @@ double Largest(const std::vector<double>& values) {
 
 template <typename T>
 absl::Status RunGradients(const AttentionCase& c, const std::vector<double>& grad_output, runtime::Executor& executor,
-                          GradientsByName& gradients) {
+                          runtime::BufferPool& pool, GradientsByName& gradients) {
   const std::vector<T> query = Convert<T>(c.query), key = Convert<T>(c.key), value = Convert<T>(c.value),
                        bias = Convert<T>(c.bias.data), slopes = Convert<T>(grad_output);
   const ScoreParameters<T> parameters(c);
@@ -105,7 +105,7 @@ absl::Status RunGradients(const AttentionCase& c, const std::vector<double>& gra
   AttentionResult<T> result;
   result.output = ContiguousHeads(output.data(), c.heads, c.n, c.d_value);
   result.lse = lse.data();
-  runtime::BufferPool pool;
+  result.backward_follows = true;
   if (absl::Status done = Attention(executor, pool, p, result); !done.ok()) return done;
 
   GradientMemory<T> memory;
@@ -123,7 +123,7 @@ absl::Status RunGradients(const AttentionCase& c, const std::vector<double>& gra
 
 template <typename T>
 absl::Status RunGradients(const TokensCase& c, const std::vector<double>& grad_output, runtime::Executor& executor,
-                          GradientsByName& gradients) {
+                          runtime::BufferPool& pool, GradientsByName& gradients) {
   const TokensInputs<T> inputs(c);
   const TokensProblem<T> p = inputs.problem();
   const std::vector<T> slopes = Convert<T>(grad_output);
@@ -141,7 +141,6 @@ absl::Status RunGradients(const TokensCase& c, const std::vector<double>& grad_o
   to.b_v = memory.Place("b_v", c.b_v.size());
   to.b_o = memory.Place("b_o", c.b_o.size());
   to.parameters = memory.PlaceParameters(c.attention);
-  runtime::BufferPool pool;
   const absl::Status done =
       AttentionFromTokensWithGradients(executor, pool, p, TokensResult<T>{output.data()}, slopes.data(), to);
   memory.CopyTo(gradients);
@@ -195,13 +194,13 @@ void ExpectGradientsAreDifferences(const TokensCase& c) {
   ExpectDifferences(c, a.name, grad_output, 10 * Largest(grad_output));
 }
 
-template absl::Status RunGradients<float>(const TokensCase&, const std::vector<double>&, runtime::Executor&,
-                                          GradientsByName&);
-template absl::Status RunGradients<double>(const TokensCase&, const std::vector<double>&, runtime::Executor&,
-                                           GradientsByName&);
 template absl::Status RunGradients<float>(const AttentionCase&, const std::vector<double>&, runtime::Executor&,
-                                          GradientsByName&);
+                                          runtime::BufferPool&, GradientsByName&);
+template absl::Status RunGradients<float>(const TokensCase&, const std::vector<double>&, runtime::Executor&,
+                                          runtime::BufferPool&, GradientsByName&);
 template absl::Status RunGradients<double>(const AttentionCase&, const std::vector<double>&, runtime::Executor&,
-                                           GradientsByName&);
+                                           runtime::BufferPool&, GradientsByName&);
+template absl::Status RunGradients<double>(const TokensCase&, const std::vector<double>&, runtime::Executor&,
+                                           runtime::BufferPool&, GradientsByName&);
 
 }  // namespace attend::compute

@@ -17,14 +17,22 @@ namespace attend::compute {
 // By the contract's field names: "query", "bias", ...
 using GradientsByName = std::map<std::string, std::vector<double>>;
 
-// The gradients of sum(output * grad_output), forward pass included. They start as NaN.
+// The gradients of sum(output * grad_output), forward pass included. They start as NaN. Working memory from `pool`, or
+// from one of its own.
 template <typename T>
 absl::Status RunGradients(const AttentionCase& c, const std::vector<double>& grad_output, runtime::Executor& executor,
-                          GradientsByName& gradients);
+                          runtime::BufferPool& pool, GradientsByName& gradients);
 
 template <typename T>
 absl::Status RunGradients(const TokensCase& c, const std::vector<double>& grad_output, runtime::Executor& executor,
-                          GradientsByName& gradients);
+                          runtime::BufferPool& pool, GradientsByName& gradients);
+
+template <typename T, typename Case>
+absl::Status RunGradients(const Case& c, const std::vector<double>& grad_output, runtime::Executor& executor,
+                          GradientsByName& gradients) {
+  runtime::BufferPool pool;
+  return RunGradients<T>(c, grad_output, executor, pool, gradients);
+}
 
 // Compares RunGradients<double> with central differences of sum(output * grad_output) along three random directions in
 // each input, and float's gradients with double's, relative to their largest element.

@@ -85,9 +85,9 @@ void RotateHeads(std::vector<double>& x, int64_t rows, int64_t cols, int64_t fir
 double LogSumExp(const double* scores, int64_t count) {
   const double max = count == 0 ? kMinusInfinity : *std::max_element(scores, scores + count);
   if (max == kMinusInfinity) return max;
-  double sum = 0;
+  long double sum = 0;  // of so many keys that double's own roundings would show
   for (int64_t j = 0; j < count; ++j) sum += std::exp(scores[j] - max);
-  return max + std::log(sum);
+  return max + static_cast<double>(std::log(sum));
 }
 
 double RateOf(Rate rate, double score) {
@@ -203,8 +203,8 @@ Answer Oracle(const AttentionCase& unplaced) {
       const std::vector<double> weights = WeightsOfHead(c, scores.data(), lse.data());
       const int64_t kv_head = b * c.kv_heads + h / (c.heads / c.kv_heads);
       for (int64_t i = 0; i < c.n; ++i) {
-        std::vector<double> row(static_cast<size_t>(c.d_value), 0);
-        double entropy = 0;
+        std::vector<long double> row(static_cast<size_t>(c.d_value), 0);
+        long double entropy = 0;
         for (int64_t j = 0; j < c.m; ++j) {
           const double weight = weights[static_cast<size_t>(i * c.m + j)];
           if (weight > 0) entropy -= weight * std::log(weight);
@@ -212,7 +212,7 @@ Answer Oracle(const AttentionCase& unplaced) {
           for (int64_t l = 0; l < c.d_value; ++l) row[static_cast<size_t>(l)] += weight * v[l];
         }
         a.output.insert(a.output.end(), row.begin(), row.end());
-        a.entropy.push_back(entropy);
+        a.entropy.push_back(static_cast<double>(entropy));
       }
       a.weights.insert(a.weights.end(), weights.begin(), weights.end());
       a.scores.insert(a.scores.end(), scores.begin(), scores.end());

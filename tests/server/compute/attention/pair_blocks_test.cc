@@ -56,6 +56,44 @@ TEST(PairBlocks, CoverEveryPairOnceAndShareNothingWithinAStep) {
   }
 }
 
+TEST(PairBlocks, HeadsThatSharePairsMeetThemAtDifferentTimes) {
+  const std::vector<std::pair<int64_t, int64_t>> sizes = {{1, 1}, {129, 300}, {2000, 700}, {700, 5000}, {0, 5}};
+  for (const auto& [n, m] : sizes) {
+    for (const int64_t heads : {1, 3, 8, 40}) {
+      StepExecutor executor;
+      std::vector<std::pair<int, PairBlock>> seen;
+      int64_t pairs = 0;
+      const auto run = [&](const PairBlock& block, int) {
+        for (const auto& [step, other] : seen) {
+          const bool queries = Overlap(block.query, block.queries, other.query, other.queries);
+          const bool keys = Overlap(block.key, block.keys, other.key, other.keys);
+          const bool same_head = other.batch == block.batch && other.kv_head == block.kv_head;
+          EXPECT_FALSE(queries && keys && (same_head || step == executor.step)) << "a pair at once, or twice";
+          EXPECT_FALSE((queries || keys) && same_head && step == executor.step) << "a row shared within a step";
+        }
+        seen.emplace_back(executor.step, block);
+        pairs += block.queries * block.keys;
+        return absl::OkStatus();
+      };
+      ASSERT_TRUE(ForEachPairBlock(executor, {0, heads, true}, 4, n, m, 1, run).ok());
+      EXPECT_EQ(pairs, heads * n * m) << n << " x " << m << ", " << heads << " heads";
+    }
+  }
+}
+
+// Eight heads with a matrix of pairs of their own take two steps; sharing one, the same work in few more.
+TEST(PairBlocks, HeadsThatSharePairsStillRunTogether) {
+  StepExecutor executor;
+  int blocks = 0;
+  const auto count = [&](const PairBlock&, int) {
+    ++blocks;
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(ForEachPairBlock(executor, {0, 8, true}, 8, 1024, 1024, 1, count).ok());
+  EXPECT_EQ(executor.step, 8);
+  EXPECT_EQ(blocks, 8 * 8);
+}
+
 TEST(PairBlocks, FewHeadsAreCutSmaller) {
   StepExecutor executor;
   int blocks = 0;

@@ -207,13 +207,12 @@ TokensProblem<T> TokensInputs<T>::problem() const {
 }
 
 template <typename T>
-absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, Answer& answer) {
+absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, runtime::BufferPool& pool, Answer& answer) {
   const TokensInputs<T> inputs(c);
   const TokensProblem<T> p = inputs.problem();
   const AttentionCase& a = c.attention;
   const int64_t rows = a.batch * a.heads * a.n;
   ResultMemory<T> memory(a.batch * a.n * p.d_out, rows, a.m);
-  runtime::BufferPool pool;
   const absl::Status done =
       AttentionFromTokens(executor, pool, p,
                           TokensResult<T>{memory.output.data(), memory.weights.data(), memory.scores.data(),
@@ -240,8 +239,8 @@ void ExpectTokensAgreement(const TokensCase& c) {
 
 template class TokensInputs<float>;
 template class TokensInputs<double>;
-template absl::Status RunTokens<float>(const TokensCase&, runtime::Executor&, Answer&);
-template absl::Status RunTokens<double>(const TokensCase&, runtime::Executor&, Answer&);
+template absl::Status RunTokens<float>(const TokensCase&, runtime::Executor&, runtime::BufferPool&, Answer&);
+template absl::Status RunTokens<double>(const TokensCase&, runtime::Executor&, runtime::BufferPool&, Answer&);
 template void ExpectTokensAgreement<float>(const TokensCase&);
 template void ExpectTokensAgreement<double>(const TokensCase&);
 

@@ -46,8 +46,14 @@ class TokensInputs {
   const ScoreParameters<T> parameters_;
 };
 
+// Working memory from `pool`, or from one of its own.
 template <typename T>
-absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, Answer& answer);
+absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, runtime::BufferPool& pool, Answer& answer);
+template <typename T>
+absl::Status RunTokens(const TokensCase& c, runtime::Executor& executor, Answer& answer) {
+  runtime::BufferPool pool;
+  return RunTokens<T>(c, executor, pool, answer);
+}
 
 template <typename T>
 void ExpectTokensAgreement(const TokensCase& c);

@@ -3,13 +3,33 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <vector>
 
+#include "server/runtime/cancellation.h"
 #include "tests/golden/golden.h"
 
 namespace attend::compute {
 namespace {
+
+constexpr RankMethod kMethods[] = {RankMethod::kSingularValues, RankMethod::kPivotedQr};
+
+template <typename T>
+int64_t RankOf(RankMethod method, const T* a, int64_t rows, int64_t cols) {
+  const runtime::Cancellation never;
+  runtime::InlineExecutor executor(never);
+  runtime::BufferPool pool;
+  return *NumericalRank(executor, pool, method, a, rows, cols);
+}
+
+template <typename T>
+int64_t RankOfProduct(RankMethod method, const T* left, const T* right, int64_t rows, int64_t inner) {
+  const runtime::Cancellation never;
+  runtime::InlineExecutor executor(never);
+  runtime::BufferPool pool;
+  return *NumericalRankOfProduct(executor, pool, method, left, right, rows, inner);
+}
 
 using golden::GoldenTensor;
 using golden::LoadGolden;
@@ -45,7 +65,9 @@ void FindsTheRank() {
     for (int64_t cols : {1, 2, 5, 17, 64}) {
       for (int64_t rank = 0; rank <= std::min<int64_t>({rows, cols, 9}); ++rank) {
         const auto a = OfRank<T>(rows, cols, rank);
-        EXPECT_EQ(NumericalRank(a.data(), rows, cols), rank) << rows << " x " << cols;
+        for (RankMethod method : kMethods) {
+          EXPECT_EQ(RankOf(method, a.data(), rows, cols), rank) << rows << " x " << cols;
+        }
       }
     }
   }
@@ -60,7 +82,7 @@ TEST(NumericalRank, ScaleDoesNotMatter) {
   for (double scale : {1e-300, 1e-150, 1.0, 1e150, 1e300}) {
     std::vector<double> a = OfRank<double>(6, 6, 3);
     for (double& value : a) value *= scale;
-    EXPECT_EQ(NumericalRank(a.data(), 6, 6), 3) << scale;
+    for (RankMethod method : kMethods) EXPECT_EQ(RankOf(method, a.data(), 6, 6), 3) << scale;
   }
 }
 
@@ -68,16 +90,40 @@ TEST(NumericalRank, OfAProductNeverFormed) {
   for (int64_t rows : {1, 3, 17, 65}) {
     for (int64_t inner : {1, 2, 5, 33}) {
       const auto left = Random<double>(rows * inner, 3), right = Random<double>(rows * inner, 4);
-      EXPECT_EQ(NumericalRankOfProduct(left.data(), right.data(), rows, inner), std::min(rows, inner));
+      for (RankMethod method : kMethods) {
+        EXPECT_EQ(RankOfProduct(method, left.data(), right.data(), rows, inner), std::min(rows, inner));
+      }
     }
   }
   const auto left = OfRank<double>(20, 6, 2), right = Random<double>(20 * 6, 5);
-  EXPECT_EQ(NumericalRankOfProduct(left.data(), right.data(), 20, 6), 2);
+  for (RankMethod method : kMethods) {
+    EXPECT_EQ(RankOfProduct(method, left.data(), right.data(), 20, 6), 2);
+    EXPECT_EQ(RankOfProduct(method, left.data(), right.data(), 6, 20), 6);  // the same numbers, wide: of full rank
+  }
 }
 
 TEST(NumericalRank, EmptyMatricesHaveNone) {
-  EXPECT_EQ(NumericalRank<float>(nullptr, 0, 0), 0);
-  EXPECT_EQ(NumericalRankOfProduct<double>(nullptr, nullptr, 0, 3), 0);
+  for (RankMethod method : kMethods) {
+    EXPECT_EQ(RankOf<float>(method, nullptr, 0, 0), 0);
+    EXPECT_EQ(RankOfProduct<double>(method, nullptr, nullptr, 0, 3), 0);
+    const std::vector<double> zero(12, 0.0);
+    EXPECT_EQ(RankOf(method, zero.data(), 3, 4), 0);
+    EXPECT_EQ(RankOfProduct(method, zero.data(), zero.data(), 4, 3), 0);
+  }
+}
+
+// Values that fall evenly through the threshold: the methods may differ by what stands near it, not by more.
+TEST(NumericalRank, MethodsAgreeWhereThereIsNoGap) {
+  constexpr int64_t kSide = 60;
+  std::vector<double> a(kSide * kSide, 0.0);
+  const auto noise = OfRank<double>(kSide, kSide, kSide);
+  for (int64_t i = 0; i < kSide; ++i) {
+    for (int64_t j = 0; j < kSide; ++j) a[i * kSide + j] = noise[i * kSide + j] * std::pow(0.3, static_cast<double>(i));
+  }
+  const int64_t values = RankOf(RankMethod::kSingularValues, a.data(), kSide, kSide);
+  EXPECT_GT(values, 15);
+  EXPECT_LT(values, 40);
+  EXPECT_NEAR(RankOf(RankMethod::kPivotedQr, a.data(), kSide, kSide), values, 3);
 }
 
 TEST(NumericalRank, GoldenFactors) {
@@ -88,8 +134,10 @@ TEST(NumericalRank, GoldenFactors) {
     ++found;
     const GoldenTensor a = ParseTensor(c["a"]), query = ParseTensor(c["w_query"]), key = ParseTensor(c["w_key"]);
     const int64_t expected = c["numerical_rank"];
-    EXPECT_EQ(NumericalRank(a.data.data(), a.shape[0], a.shape[1]), expected);
-    EXPECT_EQ(NumericalRankOfProduct(query.data.data(), key.data.data(), query.shape[0], query.shape[1]), expected);
+    for (RankMethod method : kMethods) {
+      EXPECT_EQ(RankOf(method, a.data.data(), a.shape[0], a.shape[1]), expected);
+      EXPECT_EQ(RankOfProduct(method, query.data.data(), key.data.data(), query.shape[0], query.shape[1]), expected);
+    }
   }
   EXPECT_EQ(found, 1);
 }

@@ -113,7 +113,7 @@ TYPED_TEST(ProjectTest, LinearAgreesWithPlainLoops) {
   for (int64_t rows : {1, 2, 3, 5, 17, 64, 65, 129, 300}) {
     for (int64_t d : {1, 3, 17, 64, 129}) {
       const auto x = Random<TypeParam>(rows * d, 1);
-      const std::vector<int64_t> widths = {1, 5, 65, 600};
+      const std::vector<int64_t> widths = {1, 5, 65, 600, 128, 127, 3, 100, 64, 33};  // narrow neighbours: one product
       std::vector<std::vector<TypeParam>> w, b;
       LinearProblem<TypeParam> problem{x.data(), rows, d, {}};
       for (size_t i = 0; i < widths.size(); ++i) {
@@ -146,6 +146,10 @@ TYPED_TEST(ProjectTest, LinearOfNothing) {
   ASSERT_TRUE(this->Linear(problem, outputs).ok());
   EXPECT_EQ(outputs[0], (std::vector<TypeParam>{1, 2, 3, 1, 2, 3}));  // an empty sum, and the bias
   EXPECT_EQ(outputs[1], std::vector<TypeParam>(4, TypeParam{0}));
+  problem.rows = 100;
+  ASSERT_TRUE(this->Linear(problem, outputs).ok());
+  EXPECT_EQ(outputs[0][299], 3);
+  EXPECT_EQ(outputs[1], std::vector<TypeParam>(200, TypeParam{0}));
   problem.rows = 0;
   ASSERT_TRUE(this->Linear(problem, outputs).ok());
   EXPECT_TRUE(outputs[0].empty());

@@ -1,0 +1,121 @@
+// Debian's OpenBLAS holds LAPACK, but its packages hold no C header for it: the routines are declared here, with the
+// lengths of their character arguments at the end, as gfortran passes them.
+#include "server/compute/lapack.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "server/compute/library_threads.h"
+
+extern "C" {
+void dlabrd_(const int* m, const int* n, const int* nb, double* a, const int* lda, double* d, double* e, double* tauq,
+             double* taup, double* x, const int* ldx, double* y, const int* ldy);
+void dgebd2_(const int* m, const int* n, double* a, const int* lda, double* d, double* e, double* tauq, double* taup,
+             double* work, int* info);
+void dbdsdc_(const char* uplo, const char* compq, const int* n, double* d, double* e, double* u, const int* ldu,
+             double* vt, const int* ldvt, double* q, int* iq, double* work, int* iwork, int* info, size_t, size_t);
+void dormqr_(const char* side, const char* trans, const int* m, const int* n, const int* k, const double* a,
+             const int* lda, const double* tau, double* c, const int* ldc, double* work, const int* lwork, int* info,
+             size_t, size_t);
+void dormlq_(const char* side, const char* trans, const int* m, const int* n, const int* k, const double* a,
+             const int* lda, const double* tau, double* c, const int* ldc, double* work, const int* lwork, int* info,
+             size_t, size_t);
+void dgeqrf_(const int* m, const int* n, double* a, const int* lda, double* tau, double* work, const int* lwork,
+             int* info);
+void dorgqr_(const int* m, const int* n, const int* k, double* a, const int* lda, const double* tau, double* work,
+             const int* lwork, int* info);
+void dgeqp3_(const int* m, const int* n, double* a, const int* lda, int* jpvt, double* tau, double* work,
+             const int* lwork, int* info);
+}
+
+namespace attend::compute::lapack {
+namespace {
+
+constexpr int64_t kBlock = 64;                   // the widest block that LAPACK's routines choose
+constexpr int64_t kTriangularFactors = 65 * 64;  // what dormqr and dormlq keep behind their workspace
+
+int Int(int64_t value) { return static_cast<int>(value); }
+
+void ApplyQ(const char* transposed, const ColumnMajor& a, const double* factors, const ColumnMajor& c, double* work) {
+  UseOneThread();
+  const int m = Int(c.rows), n = Int(c.cols), k = Int(std::min(a.rows, a.cols)), lda = Int(a.ld), ldc = Int(c.ld);
+  const int size = Int(ApplyWork(c.cols));
+  int info = 0;
+  dormqr_("L", transposed, &m, &n, &k, a.data, &lda, factors, c.data, &ldc, work, &size, &info, 1, 1);
+}
+
+}  // namespace
+
+void ReducePanel(const ColumnMajor& a, int64_t panel, const Bidiagonal& to, double* x, double* y) {
+  UseOneThread();
+  const int m = Int(a.rows), n = Int(a.cols), nb = Int(panel), lda = Int(a.ld);
+  dlabrd_(&m, &n, &nb, a.data, &lda, to.diagonal, to.superdiagonal, to.left_factors, to.right_factors, x, &m, y, &n);
+}
+
+void Reduce(const ColumnMajor& a, const Bidiagonal& to, double* work) {
+  UseOneThread();
+  const int m = Int(a.rows), n = Int(a.cols), lda = Int(a.ld);
+  int info = 0;
+  dgebd2_(&m, &n, a.data, &lda, to.diagonal, to.superdiagonal, to.left_factors, to.right_factors, work, &info);
+}
+
+bool BidiagonalSvd(int64_t n, double* diagonal, double* superdiagonal, double* u, double* vt, double* work,
+                   int* integers) {
+  UseOneThread();
+  const int size = Int(n);
+  int info = 0;
+  dbdsdc_("U", u == nullptr ? "N" : "I", &size, diagonal, superdiagonal, u, &size, vt, &size, nullptr, nullptr, work,
+          integers, &info, 1, 1);
+  return info == 0;
+}
+
+int64_t BidiagonalWork(int64_t n) { return 3 * n * n + 4 * n; }
+
+void ApplyLeftReflectors(const ColumnMajor& a, const double* factors, const ColumnMajor& c, double* work) {
+  ApplyQ("N", a, factors, c, work);
+}
+
+void ApplyLeftReflectorsTransposed(const ColumnMajor& a, const double* factors, const ColumnMajor& c, double* work) {
+  ApplyQ("T", a, factors, c, work);
+}
+
+void ApplyRightReflectors(const ColumnMajor& a, const double* factors, const ColumnMajor& c, double* work) {
+  if (a.cols < 2) return;
+  UseOneThread();
+  // The reflectors stand right of the diagonal: P leaves the first entry alone. dormlq applies them as rows of an LQ,
+  // whose Q is the transpose of their product in order.
+  const int m = Int(c.rows - 1), n = Int(c.cols), k = Int(a.cols - 1), lda = Int(a.ld), ldc = Int(c.ld);
+  const int size = Int(ApplyWork(c.cols));
+  int info = 0;
+  dormlq_("L", "T", &m, &n, &k, a.at(0, 1), &lda, factors, c.at(1, 0), &ldc, work, &size, &info, 1, 1);
+}
+
+int64_t ApplyWork(int64_t k) { return k * kBlock + kTriangularFactors; }
+
+void Qr(const ColumnMajor& a, double* factors, double* work) {
+  UseOneThread();
+  const int m = Int(a.rows), n = Int(a.cols), lda = Int(a.ld), size = Int(QrWork(a.cols));
+  int info = 0;
+  dgeqrf_(&m, &n, a.data, &lda, factors, work, &size, &info);
+}
+
+void FormQ(const ColumnMajor& a, const double* factors, double* work) {
+  UseOneThread();
+  const int m = Int(a.rows), n = Int(a.cols), lda = Int(a.ld), size = Int(QrWork(a.cols));
+  int info = 0;
+  dorgqr_(&m, &n, &n, a.data, &lda, factors, work, &size, &info);
+}
+
+int64_t QrWork(int64_t cols) { return cols * kBlock; }
+
+void PivotedQr(const ColumnMajor& a, int* pivots, double* factors, double* work) {
+  UseOneThread();
+  std::fill_n(pivots, a.cols, 0);
+  const int m = Int(a.rows), n = Int(a.cols), lda = Int(a.ld), size = Int(PivotedQrWork(a.cols));
+  int info = 0;
+  dgeqp3_(&m, &n, a.data, &lda, pivots, factors, work, &size, &info);
+}
+
+int64_t PivotedQrWork(int64_t cols) { return 2 * cols + (cols + 1) * kBlock; }
+
+}  // namespace attend::compute::lapack

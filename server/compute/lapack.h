@@ -1,0 +1,66 @@
+// The LAPACK routines of OpenBLAS that we use, in double, with workspaces in the caller's memory. Matrices are
+// COLUMN-major, as LAPACK has them: entry (i, j) at data[i + j * ld]. Thread-safe; each call runs on the calling
+// thread. REQUIRES: dimensions of at least 1 that fit in int; finite entries.
+#ifndef ATTEND_SERVER_COMPUTE_LAPACK_H_
+#define ATTEND_SERVER_COMPUTE_LAPACK_H_
+
+#include <cstdint>
+
+namespace attend::compute::lapack {
+
+struct ColumnMajor {
+  double* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t ld = 0;
+
+  double* at(int64_t row, int64_t col) const { return data + row + col * ld; }
+  ColumnMajor Block(int64_t row, int64_t col, int64_t block_rows, int64_t block_cols) const {
+    return {at(row, col), block_rows, block_cols, ld};
+  }
+};
+
+// What one reduction to bidiagonal form keeps beside the matrix: the bidiagonal and the factors of the reflectors.
+struct Bidiagonal {
+  double* diagonal = nullptr;       // [cols]
+  double* superdiagonal = nullptr;  // [cols], the last unused
+  double* left_factors = nullptr;   // [cols]
+  double* right_factors = nullptr;  // [cols]
+};
+
+inline constexpr int64_t kPanel = 32;
+
+// The first `panel` rows and columns of a (rows >= cols) to bidiagonal form, with x [rows, panel], y [cols, panel] such
+// that the rest of a is then still to become a - V y^T - x U^T (dlabrd).
+void ReducePanel(const ColumnMajor& a, int64_t panel, const Bidiagonal& to, double* x, double* y);
+// All of a (rows >= cols), without blocks (dgebd2). work: [rows + cols].
+void Reduce(const ColumnMajor& a, const Bidiagonal& to, double* work);
+
+// The singular values of an upper bidiagonal matrix [n, n] into `diagonal`, largest first; destroys `superdiagonal`.
+// u, vt [n, n], or null: only the values. work: BidiagonalWork(n) doubles; integers: 8 n. (dbdsdc)
+// False where it does not converge.
+bool BidiagonalSvd(int64_t n, double* diagonal, double* superdiagonal, double* u, double* vt, double* work,
+                   int* integers);
+int64_t BidiagonalWork(int64_t n);
+
+// c = Q c or P c, from the reflectors that ReducePanel and Reduce left in a (dormqr, dormlq). c is [a.rows, k] for Q,
+// [a.cols, k] for P. work: ApplyWork(k).
+void ApplyLeftReflectors(const ColumnMajor& a, const double* factors, const ColumnMajor& c, double* work);
+void ApplyRightReflectors(const ColumnMajor& a, const double* factors, const ColumnMajor& c, double* work);
+// c = Q^T c.
+void ApplyLeftReflectorsTransposed(const ColumnMajor& a, const double* factors, const ColumnMajor& c, double* work);
+int64_t ApplyWork(int64_t k);
+
+// a = Q R: R on and above the diagonal, reflectors below. factors: [min(rows, cols)]; work: QrWork(cols). (dgeqrf)
+void Qr(const ColumnMajor& a, double* factors, double* work);
+// a = Q of the reflectors, [rows, cols] (dorgqr).
+void FormQ(const ColumnMajor& a, const double* factors, double* work);
+int64_t QrWork(int64_t cols);
+
+// As Qr, of a's columns in an order such that |R_kk| falls; pivots: [cols]. work: PivotedQrWork(cols). (dgeqp3)
+void PivotedQr(const ColumnMajor& a, int* pivots, double* factors, double* work);
+int64_t PivotedQrWork(int64_t cols);
+
+}  // namespace attend::compute::lapack
+
+#endif  // ATTEND_SERVER_COMPUTE_LAPACK_H_

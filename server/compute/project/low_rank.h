@@ -1,0 +1,58 @@
+// The best approximation of a given rank, or of the smallest rank that keeps a share of the squared singular values:
+// A ~ U diag(s) V^T. Thread-safe. T is float or double; computed in double.
+#ifndef ATTEND_SERVER_COMPUTE_PROJECT_LOW_RANK_H_
+#define ATTEND_SERVER_COMPUTE_PROJECT_LOW_RANK_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/compute/tensor.h"
+#include "server/runtime/buffer_pool.h"
+#include "server/runtime/executor.h"
+
+namespace attend::compute {
+
+template <typename T>
+struct LowRankProblem {
+  int64_t batch = 0;
+  int64_t n = 0;
+  int64_t m = 0;
+  const T* a = nullptr;         // [batch, n, m], finite
+  std::optional<int64_t> rank;  // in [0, min(n, m)], or
+  double energy = 1;            // in (0, 1]: r is the largest rank that any matrix of the batch needs for it
+};
+
+struct LowRankReport {
+  double distance = 0;            // ||A - U diag(s) V^T||, measured on the rounded results
+  int64_t numerical_rank = 0;     // see numerical_rank.h
+  bool rank_is_least = false;     // it is at least that: the sketch did not see all singular values
+  double energy = 0;              // kept share of the squared singular values; 1 for a zero matrix
+  bool randomized = false;        // see triplets.h
+  double distance_over_best = 1;  // 1 but for the randomized: at most so many times the best distance, as estimated
+};
+
+struct LowRankResult {
+  Tensor u;                // [batch, n, r], orthonormal columns, the entry of largest magnitude of each positive (the
+                           // first of equal ones)
+  Tensor singular_values;  // [batch, r], largest first
+  Tensor vt;               // [batch, r, m], orthonormal rows
+  std::vector<LowRankReport> reports;
+};
+
+// Exact (svd.h), or by a sketch where WorthRandomizing and the sketch comes within 1e-4 of the best distance
+// (triplets.h). Returns OUT_OF_RANGE where a singular value or a distance overflows, and the executor's errors.
+template <typename T>
+absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
+                               LowRankResult& result);
+// Of the exact decomposition.
+template <typename T>
+double LowRankFlops(const LowRankProblem<T>& problem);
+// Beside A and the results.
+template <typename T>
+double LowRankWorkspaceBytes(const LowRankProblem<T>& problem, int workers);
+
+}  // namespace attend::compute
+
+#endif  // ATTEND_SERVER_COMPUTE_PROJECT_LOW_RANK_H_

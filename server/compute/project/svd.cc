@@ -1,0 +1,98 @@
+#include "server/compute/project/svd.h"
+
+#include <algorithm>
+
+#include "server/compute/project/bidiagonal.h"
+
+namespace attend::compute {
+namespace {
+
+using lapack::ColumnMajor;
+
+bool IsTall(int64_t rows, int64_t cols) { return rows >= cols + cols / 2 && rows > cols; }
+
+runtime::Buffer Doubles(runtime::BufferPool& pool, int64_t count) {
+  return pool.AllocateArray<double>(static_cast<size_t>(count));
+}
+
+// The triangle on and above a's diagonal, zeros below it.
+void CopyTriangle(const ColumnMajor& a, double* to) {
+  for (int64_t j = 0; j < a.cols; ++j) {
+    std::copy_n(a.at(0, j), j + 1, to + j * a.cols);
+    std::fill_n(to + j * a.cols + j + 1, a.cols - j - 1, 0.0);
+  }
+}
+
+}  // namespace
+
+absl::Status Svd::Decompose(runtime::Executor& executor, runtime::BufferPool& pool, const ColumnMajor& a,
+                            Wanted wanted) {
+  a_ = reduced_ = a;
+  values_ = Doubles(pool, a.cols);
+  factors_ = Doubles(pool, 3 * a.cols);
+  if (IsTall(a.rows, a.cols)) {
+    double* const triangular_factors = factors_.as<double>() + 2 * a.cols;
+    if (auto done = ReduceToTriangular(executor, pool, a, triangular_factors); !done.ok()) return done;
+    triangular_ = Doubles(pool, a.cols * a.cols);
+    CopyTriangle(a, triangular_.as<double>());
+    reduced_ = {triangular_.as<double>(), a.cols, a.cols, a.cols};
+  }
+  return Diagonalize(executor, pool, wanted);
+}
+
+absl::Status Svd::Diagonalize(runtime::Executor& executor, runtime::BufferPool& pool, Wanted wanted) {
+  const int64_t n = a_.cols;
+  const runtime::Buffer superdiagonal = Doubles(pool, n);
+  const lapack::Bidiagonal bidiagonal{values_.as<double>(), superdiagonal.as<double>(), factors_.as<double>(),
+                                      factors_.as<double>() + n};
+  if (auto done = ReduceToBidiagonal(executor, pool, reduced_, bidiagonal); !done.ok()) return done;
+  const bool vectors = wanted == Wanted::kVectors;
+  if (vectors) {
+    u_ = Doubles(pool, n * n);
+    vt_ = Doubles(pool, n * n);
+  }
+  const runtime::Buffer work = Doubles(pool, vectors ? lapack::BidiagonalWork(n) : 8 * n);
+  const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(8 * n));
+  if (!lapack::BidiagonalSvd(n, bidiagonal.diagonal, bidiagonal.superdiagonal, u_.as<double>(), vt_.as<double>(),
+                             work.as<double>(), integers.as<int>())) {
+    return absl::InternalError("the singular value decomposition did not converge");
+  }
+  return executor.cancellation().Check();
+}
+
+absl::Status Svd::Left(runtime::Executor& executor, runtime::BufferPool& pool, int64_t k, double* w) const {
+  const int64_t n = a_.cols;
+  for (int64_t j = 0; j < k; ++j) {
+    std::copy_n(u_.as<double>() + j * n, n, w + j * a_.rows);
+    std::fill_n(w + j * a_.rows + n, a_.rows - n, 0.0);
+  }
+  const ColumnMajor top{w, reduced_.rows, k, a_.rows};
+  if (auto done = ApplyReflectors(executor, pool, Side::kLeft, reduced_, factors_.as<double>(), top); !done.ok()) {
+    return done;
+  }
+  if (!tall()) return absl::OkStatus();
+  return ApplyReflectors(executor, pool, Side::kLeft, a_, factors_.as<double>() + 2 * n, {w, a_.rows, k, a_.rows});
+}
+
+absl::Status Svd::Right(runtime::Executor& executor, runtime::BufferPool& pool, int64_t k, double* z) const {
+  const int64_t n = a_.cols;
+  for (int64_t j = 0; j < k; ++j) {
+    for (int64_t i = 0; i < n; ++i) z[i + j * n] = vt_.as<double>()[j + i * n];  // row j of vt
+  }
+  return ApplyReflectors(executor, pool, Side::kRight, reduced_, factors_.as<double>() + n, {z, n, k, n});
+}
+
+double SvdWorkspaceBytes(int64_t rows, int64_t cols, int workers) {
+  const auto n = static_cast<double>(cols);
+  const double triangular = IsTall(rows, cols) ? n * n : 0;
+  const double vectors = 2 * n * n + static_cast<double>(lapack::BidiagonalWork(cols)) + 13 * n;
+  return sizeof(double) * (triangular + vectors) + ReflectorWorkspaceBytes(rows, cols, workers);
+}
+
+double SvdFlops(int64_t rows, int64_t cols, int64_t vectors) {
+  const auto m = static_cast<double>(rows), n = static_cast<double>(cols), k = static_cast<double>(vectors);
+  if (IsTall(rows, cols)) return 2 * n * n * (m - n / 3) + 8 * n * n * n / 3 + (4 * n * n + 4 * m * n) * k;
+  return 4 * n * n * (m - n / 3) + (4 * m * n + 2 * n * n) * k;
+}
+
+}  // namespace attend::compute

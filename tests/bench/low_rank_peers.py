@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+"""Low-rank projections against numpy.linalg.svd and scipy.linalg.svd, one thread each, in turns.
+
+  tests/bench/low_rank_peers.py build/release/bin/attend-bench build/bench/report.json
+
+Adds to the report: low_rank.exact.f64.n512r512.1t.vs_numpy, ...vs_scipy (above 1: ours is faster), the same for rank 16,
+which the peers have to cut out of a whole decomposition, and low_rank.randomized.f64.n2048r16.1t.vs_scipy_svds.
+"""
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy loads it
+
+import numpy as np  # noqa: E402
+import scipy.linalg  # noqa: E402
+import scipy.sparse.linalg  # noqa: E402
+
+ROUNDS = 3
+
+
+def milliseconds(work):
+    begin = time.perf_counter()
+    work()
+    return (time.perf_counter() - begin) * 1e3
+
+
+def ours(bench):
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, "report.json")
+        subprocess.run([bench, report, "low_rank"], check=True, stdout=subprocess.DEVNULL)
+        with open(report, encoding="utf-8") as file:
+            return {figure["name"]: figure["value"] for figure in json.load(file)["figures"]}
+
+
+def main():
+    bench, report_path = sys.argv[1:]
+    random = np.random.default_rng(1)
+    square = random.standard_normal((512, 512))
+    decay = 0.9 ** np.arange(40)
+    large = random.standard_normal((2048, 40)) * decay @ random.standard_normal((40, 2048))
+    large += 1e-3 * random.standard_normal((2048, 2048))
+    peers = {
+        "numpy": lambda: np.linalg.svd(square, full_matrices=False),
+        "scipy": lambda: scipy.linalg.svd(square, full_matrices=False),
+        "scipy_svds": lambda: scipy.sparse.linalg.svds(large, k=16, random_state=1),
+    }
+    times = {}
+    for _ in range(ROUNDS):
+        for name, value in ours(bench).items():
+            times.setdefault(name, []).append(value)
+        for name, work in peers.items():
+            times.setdefault(name, []).append(statistics.median(milliseconds(work) for _ in range(3)))
+    median = {name: statistics.median(values) for name, values in times.items()}
+    figures = []
+    for stem, names in (
+        ("low_rank.exact.f64.n512r512.1t", ("numpy", "scipy")),
+        ("low_rank.exact.f64.n512r16.1t", ("numpy", "scipy")),
+        ("low_rank.randomized.f64.n2048r16.1t", ("scipy_svds",)),
+    ):
+        for name in names:
+            value = median[name] / median[stem + ".ms"]
+            figures.append({"name": f"{stem}.vs_{name}", "value": value, "unit": "ratio"})
+            print(f"{figures[-1]['name']:<58} {value:10.4g} ratio")
+    old = []
+    if os.path.exists(report_path):
+        with open(report_path, encoding="utf-8") as file:
+            old = json.load(file)["figures"]
+    new_names = {figure["name"] for figure in figures}
+    with open(report_path, "w", encoding="utf-8") as file:
+        json.dump({"figures": [f for f in old if f["name"] not in new_names] + figures}, file, indent=1)
+
+
+main()
