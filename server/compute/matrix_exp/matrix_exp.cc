@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/gemm.h"
+#include "server/compute/matrix_exp/compact_exp.h"
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/generator.h"
 #include "server/compute/matrix_exp/powers.h"
@@ -58,10 +59,18 @@ class Batch {
     }
     constexpr double kTypicalProducts = 12;
     const auto n = static_cast<double>(problem_.n);
-    const double tile_flops = kTypicalProducts * 2 * n * n * n * static_cast<double>(problem_.times.size());
-    return executor.ForEachTile(problem_.batch, tile_flops, [&](int64_t index, int worker) {
+    const double matrix_flops = kTypicalProducts * 2 * n * n * n * static_cast<double>(problem_.times.size());
+    // Handing out a tile costs as much as some small matrices.
+    constexpr double kLeastTileFlops = 1e6;
+    const auto per_tile = static_cast<int64_t>(std::ceil(kLeastTileFlops / std::max(matrix_flops, kLeastTileFlops / 64)));
+    const int64_t tiles = (problem_.batch + per_tile - 1) / per_tile;
+    return executor.ForEachTile(tiles, matrix_flops * static_cast<double>(per_tile), [&](int64_t tile, int worker) {
       runtime::InlineExecutor nested(executor.cancellation());
-      return RunMatrix(nested, index);
+      const int64_t end = std::min(problem_.batch, (tile + 1) * per_tile);
+      for (int64_t index = tile * per_tile; index < end; ++index) {
+        if (auto done = RunMatrix(nested, index); !done.ok()) return done;
+      }
+      return absl::OkStatus();
     });
   }
 
@@ -73,6 +82,7 @@ class Batch {
     std::optional<double> generator_row_sum;
     if (problem_.structure != MatrixStructure::kGeneral) generator_row_sum = GeneratorRowSum(a);
     if (problem_.structure == MatrixStructure::kGenerator && !generator_row_sum) return CheckGenerator(a, index);
+    if (!generator_row_sum && RunCompact(index)) return absl::OkStatus();
     std::optional<Powers<T>> powers;
     for (size_t k = 0; k < problem_.times.size(); ++k) {
       const int64_t position = static_cast<int64_t>(k) * problem_.batch + index;
@@ -93,6 +103,20 @@ class Batch {
       if (!done.ok()) return OfMatrix(done, index);
     }
     return absl::OkStatus();
+  }
+
+  // Whether matrix `index` could be done in the cache.
+  bool RunCompact(int64_t index) {
+    const int64_t n = problem_.n;
+    if (n < 2 || n > kLargestCompact) return false;
+    CompactProblem<T> compact;
+    compact.n = n;
+    compact.a = problem_.a + index * n * n;
+    compact.times = problem_.times;
+    compact.time_step = problem_.batch;
+    compact.result = result_.result + index * n * n;
+    compact.reports = &result_.reports[static_cast<size_t>(index)];
+    return CompactExp(compact, pool_.Allocate(CompactBytes<T>(n)).data());
   }
 
   runtime::BufferPool& pool_;

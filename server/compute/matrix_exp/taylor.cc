@@ -1,16 +1,23 @@
 #include "server/compute/matrix_exp/taylor.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "server/compute/matrix_exp/double_double.h"
+#include "server/compute/matrix_exp/entrywise.h"
 #include "server/compute/matrix_exp/norms.h"
+#include "server/compute/matrix_exp/rounding.h"
+#include "server/compute/matrix_exp/squaring_error.h"
 #include "server/compute/matrix_exp/taylor_plan.h"
+#include "server/compute/matrix_exp/taylor_polynomial.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -35,70 +42,35 @@ struct Scaling {
   int64_t exponent = 0;
 };
 
-template <typename T>
-LogNorms LogNormsOf(const Powers<T>& powers, double log_scale) {
-  LogNorms norms;
-  for (int k = 1; k <= powers.count(); ++k) norms.push_back(powers.log_norm(k) + k * log_scale);
-  return norms;
-}
-
-// One exponential in the making: value_ * 2^exponent_, and a bound of its relative error in the 1-norm.
+// One exponential in the making: value_ * 2^exponent_, and what bounds its error.
 template <typename T>
 class Series {
  public:
-  Series(runtime::Executor& executor, runtime::BufferPool& pool, const Powers<T>& powers, const Scaling<T>& scaling)
+  Series(runtime::Executor& executor, runtime::BufferPool& pool, Powers<T>& powers, const Scaling<T>& scaling)
       : executor_(executor),
         powers_(powers),
         scaling_(scaling),
         n_(powers.n()),
-        buffers_{pool.AllocateArray<T>(static_cast<size_t>(n_ * n_)),
-                 pool.AllocateArray<T>(static_cast<size_t>(n_ * n_))},
-        value_(buffers_[0].template as<T>(), n_, n_),
-        spare_(buffers_[1].template as<T>(), n_, n_) {}
+        sums_(2 * static_cast<size_t>(n_)) {
+    for (runtime::Buffer& buffer : buffers_) buffer = pool.AllocateArray<T>(static_cast<size_t>(n_ * n_));
+    value_ = MatrixOf(0);
+    spare_ = MatrixOf(1);
+    third_ = MatrixOf(2);
+  }
 
   void StartWithIdentity() {
     std::fill_n(value_.data, static_cast<size_t>(n_ * n_), T{0});
     for (int64_t i = 0; i < n_; ++i) value_.row(i)[i] = 1;
     norm_ = 1;
-    error_ = kUnit;
+    error_.emplace(0, kUnit);
   }
 
-  // The polynomial at B / 2^squarings.
-  absl::Status Evaluate(const TaylorPlan& plan) {
-    for (int part = plan.blocks - 1; part >= 0; --part) {
-      const bool highest = part == plan.blocks - 1;
-      FillPolynomial(plan, part * plan.block, plan.block - (highest ? 0 : 1));
-      if (!highest) {
-        const T scale = static_cast<T>(Coefficient(plan, plan.block));
-        if (auto done =
-                ParallelGemm(executor_, scale, Operand<T>(value_), Operand<T>(powers_.power(plan.block)), T{1}, spare_);
-            !done.ok()) {
-          return done;
-        }
-      }
-      std::swap(value_, spare_);
-    }
-    norm_ = NormOne(AsConst(value_));
-    error_ = EvaluationError(plan);
+  // The polynomial at B / 2^squarings, without the shift.
+  absl::Status Evaluate(const TaylorPlan& plan, uint32_t& products) {
+    if (absl::Status done = EvaluatePolynomial(plan, products); !done.ok()) return done;
+    norm_ = Norm();
+    error_.emplace(std::log2(norm_), EvaluationError(plan));
     return absl::OkStatus();
-  }
-
-  // Multiplies by exp(shift of B / 2^squarings).
-  void ApplyShift(int64_t squarings) {
-    if (powers_.shift() == 0) return;
-    const long double shift =
-        std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.mantissa, ToInt(scaling_.exponent - squarings));
-    const long double power = shift * 1.442695040888963407359924681001892137L;  // log2(e)
-    if (std::fabs(power) > static_cast<long double>(kHopelessExponent)) {
-      exponent_ = power > 0 ? 2 * kHopelessExponent : -2 * kHopelessExponent;
-      return;
-    }
-    const long double whole = std::floor(power);
-    exponent_ += static_cast<int64_t>(whole);
-    const T factor = static_cast<T>(std::exp2(power - whole));
-    for (int64_t i = 0; i < n_ * n_; ++i) value_.data[i] *= factor;
-    norm_ *= static_cast<double>(factor);
-    error_ += kUnit * (2 + static_cast<double>(std::fabs(shift)));
   }
 
   // Squares up to `squarings` times; `done_squarings` counts those it took until the outcome was clear.
@@ -109,7 +81,7 @@ class Series {
       if (!std::isfinite(norm_)) {
         // Only now: scaling down loses entries that are small beside the largest.
         std::swap(value_, spare_);
-        norm_ = NormOne(AsConst(value_));
+        norm_ = Norm();
         exponent_ /= 2;
         Normalize();
         if (auto done = SquareOnce(); !done.ok()) return done;
@@ -119,24 +91,45 @@ class Series {
     return absl::OkStatus();
   }
 
+  // Multiplies by exp of B's shift.
+  void ApplyShift() {
+    if (powers_.shift() == 0) return;
+    const long double shift =
+        std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.mantissa, ToInt(scaling_.exponent));
+    const long double power = shift * 1.442695040888963407359924681001892137L;  // log2(e)
+    if (std::fabs(power) > static_cast<long double>(kHopelessExponent)) {
+      exponent_ = power > 0 ? 2 * kHopelessExponent : -2 * kHopelessExponent;
+      return;
+    }
+    const long double whole = std::floor(power);
+    exponent_ += static_cast<int64_t>(whole);
+    const T factor = static_cast<T>(std::exp2(power - whole));
+    for (int64_t i = 0; i < n_ * n_; ++i) value_.data[i] *= factor;
+    norm_ *= static_cast<double>(factor);
+    shift_error_ = 3 * kUnit + 0x1p-63 * static_cast<double>(std::fabs(power));
+  }
+
   // Whether the result fits in T; then it is stored, with its relative error bound.
   bool Store(const Matrix<T>& result, double& error_bound) const {
     constexpr int64_t kBeyondDouble = 1990;
-    if (norm_ == 0 || exponent_ < -kBeyondDouble) {
+    const std::vector<int>& balance = powers_.balance();
+    const int spread = Spread(balance);
+    if (norm_ == 0 || exponent_ < -kBeyondDouble - spread) {
       std::fill_n(result.data, static_cast<size_t>(n_ * n_), T{0});
       error_bound = 1;
       return true;
     }
     if (exponent_ > kBeyondDouble) return false;
-    const PowerOfTwo scale(static_cast<int>(exponent_));
     bool fits = true;
-    for (int64_t i = 0; i < n_ * n_; ++i) {
-      result.data[i] = static_cast<T>(scale(static_cast<double>(value_.data[i])));
-      fits = fits && std::fabs(result.data[i]) <= std::numeric_limits<T>::max();
+    for (int64_t i = 0; i < n_; ++i) {
+      for (int64_t j = 0; j < n_; ++j) {
+        const int back = balance.empty() ? 0 : balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)];
+        const PowerOfTwo scale(static_cast<int>(exponent_) + back);
+        result.row(i)[j] = static_cast<T>(scale(static_cast<double>(value_.row(i)[j])));
+        fits = fits && std::fabs(result.row(i)[j]) <= std::numeric_limits<T>::max();
+      }
     }
-    const double norm = NormOne(AsConst(result));
-    const double vanished = static_cast<double>(std::numeric_limits<T>::denorm_min()) * static_cast<double>(n_);
-    error_bound = norm == 0 ? 1 : error_ + (norm < std::numeric_limits<T>::min() / kUnit ? vanished / norm : 0);
+    error_bound = fits ? ErrorOf(AsConst(result), spread) : 0;
     return fits;
   }
 
@@ -144,60 +137,74 @@ class Series {
   static constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
   static constexpr double kSmall = std::is_same_v<T, float> ? 0x1p-20 : 0x1p-100;  // squares keep their digits above
 
-  // A sum of n products rounds to about sqrt(n) units, not n.
-  double RoundingTerms() const { return 4 + std::sqrt(static_cast<double>(n_)); }
+  Matrix<T> MatrixOf(size_t index) const { return Matrix<T>(buffers_[index].template as<T>(), n_, n_); }
 
-  // What P_k is multiplied with to be (B / 2^squarings)^k.
-  double Coefficient(const TaylorPlan& plan, int k) const {
-    if (std::isinf(powers_.log_norm(k))) return 0;
-    return std::ldexp(std::pow(scaling_.mantissa, k),
-                      ToInt(k * (scaling_.exponent - plan.squarings) + powers_.power_exponent(k)));
+  // Exponents of the balancing: the largest less the least.
+  static int Spread(const std::vector<int>& balance) {
+    if (balance.empty()) return 0;
+    const auto [least, most] = std::minmax_element(balance.begin(), balance.end());
+    return *most - *least;
   }
 
-  // spare = sum over k <= count of (B / 2^squarings)^k / (first + k)!.
-  void FillPolynomial(const TaylorPlan& plan, int first, int count) {
-    double inverse_factorial = 1;
-    for (int k = 2; k <= first; ++k) inverse_factorial /= k;
-    const double identity = inverse_factorial;
-    std::fill_n(spare_.data, static_cast<size_t>(n_ * n_), T{0});
-    for (int k = 1; k <= count; ++k) {
-      inverse_factorial /= first + k;
-      const T coefficient = static_cast<T>(inverse_factorial * Coefficient(plan, k));
-      const T* power = powers_.power(k).data;
-      for (int64_t i = 0; i < n_ * n_; ++i) spare_.data[i] += coefficient * power[i];
+  // Of value_; the column sums stay in sums_.
+  double Norm() { return AbsColumnSums(AsConst(value_), nullptr, sums_.data()); }
+
+  double ErrorOf(const Matrix<const T>& result, int spread) const {
+    const double norm = NormOne(result);
+    if (norm == 0) return 1;
+    double error = error_->Relative() + shift_error_;
+    // Errors of balanced entries may stand where balancing made entries smallest.
+    if (spread > 0) error *= std::exp2(std::log2(norm_) - std::log2(norm) + static_cast<double>(exponent_ + spread));
+    const double vanished = static_cast<double>(std::numeric_limits<T>::denorm_min()) * static_cast<double>(n_);
+    if (norm < std::numeric_limits<T>::min() / kUnit) error += vanished / norm;
+    return std::min(error, 1e300);
+  }
+
+  // What power k of C is multiplied with to be (B / 2^squarings)^k.
+  double Step(const TaylorPlan& plan) const {
+    return std::ldexp(scaling_.mantissa, ToInt(scaling_.exponent - plan.squarings));
+  }
+
+  // out = coefficients of powers of x C, + factor * extra.
+  void Combine(const Combination& coefficients, double x, double factor, const Matrix<T>* extra, const Matrix<T>& out) {
+    absl::InlinedVector<Term<T>, 5> terms;
+    if (extra != nullptr) terms.push_back({static_cast<T>(factor), extra->data});
+    const Combination scaled = Scaled(coefficients, x);
+    for (size_t k = 1; k < scaled.size(); ++k) {
+      if (coefficients[k] != 0) terms.push_back({static_cast<T>(scaled[k]), powers_.power(kCombinedPowers[k]).data});
     }
-    for (int64_t i = 0; i < n_; ++i) spare_.row(i)[i] += static_cast<T>(identity);
+    SumTerms<T>(n_, terms, static_cast<T>(scaled[0]), out.data);
   }
 
-  // Rounding of the polynomial, relative to its norm, with the norms of the powers in place of cancelled terms; and
-  // the truncation, which is a relative change of B by one unit.
+  absl::Status Multiply(const Matrix<T>& a, const Matrix<T>& b, const Matrix<T>& c, uint32_t& products) {
+    ++products;
+    return ParallelGemm(executor_, T{1}, Operand<T>(a), Operand<T>(b), T{0}, c);
+  }
+
+  absl::Status EvaluatePolynomial(const TaylorPlan& plan, uint32_t& products);
+
   double EvaluationError(const TaylorPlan& plan) const {
     const double log_step = scaling_.LogScale() - static_cast<double>(plan.squarings);
-    double sum = 0;
-    double inverse_factorial = 1;
-    for (int k = 0; k <= plan.degree(); ++k) {
-      if (k > 0) inverse_factorial /= k;
-      const int rest = k % plan.block;
-      double log_norm = rest > 0 ? powers_.log_norm(rest) : 0;
-      if (k >= plan.block) log_norm += powers_.log_norm(plan.block) * (k / plan.block);
-      sum += inverse_factorial * std::exp2(log_norm + k * log_step);
+    std::array<double, 3> norms{};
+    for (int k = 1; k <= (plan.degree == 18 ? 3 : 2); ++k) {
+      norms[static_cast<size_t>(k - 1)] = std::exp2(powers_.log_norm(k) + k * log_step);
     }
-    const double step_norm = std::exp2(powers_.log_norm(1) + log_step);
-    return kUnit * (2 + (RoundingTerms() + 2 * step_norm) * sum / norm_);
+    return kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
+                    TruncationUnits(norms[0]));
   }
 
   absl::Status SquareOnce() {
+    const double growth = AbsColumnSums(AsConst(value_), sums_.data(), sums_.data() + n_);
     if (auto done = ParallelGemm(executor_, T{1}, Operand<T>(value_), Operand<T>(value_), T{0}, spare_); !done.ok()) {
       return done;
     }
     std::swap(value_, spare_);
     exponent_ *= 2;
-    const double before = norm_;
-    norm_ = NormOne(AsConst(value_));
+    norm_ = Norm();
     if (!(norm_ <= std::numeric_limits<T>::max())) norm_ = std::numeric_limits<double>::infinity();
-    if (std::isfinite(norm_)) {
-      // |Y^2 computed - exp| <= 2 |Y| |error of Y| + rounding |Y|^2.
-      error_ = std::min(1e300, (2 * error_ + kUnit * RoundingTerms()) * (before / norm_) * before);
+    if (std::isfinite(norm_) && norm_ > 0) {
+      const double rounding = std::min(1e300, kUnit * ProductRounding(n_) * (growth / norm_));
+      error_->Add(std::log2(norm_) + static_cast<double>(exponent_), rounding);
     }
     return absl::OkStatus();
   }
@@ -208,33 +215,76 @@ class Series {
     norm_ = std::frexp(norm_, &shift);
     const PowerOfTwo down(-shift);
     for (int64_t i = 0; i < n_ * n_; ++i) value_.data[i] = static_cast<T>(down(static_cast<double>(value_.data[i])));
+    for (double& sum : sums_) sum = down(sum);
     exponent_ += shift;
   }
 
   runtime::Executor& executor_;
-  const Powers<T>& powers_;
+  Powers<T>& powers_;
   const Scaling<T>& scaling_;
   const int64_t n_;
-  runtime::Buffer buffers_[2];
+  std::array<runtime::Buffer, 3> buffers_;
   Matrix<T> value_;
   Matrix<T> spare_;
+  Matrix<T> third_;
+  std::vector<double> sums_;  // of value_'s columns, and room for as many
   int64_t exponent_ = 0;
   double norm_ = 0;  // |value|_1
-  double error_ = 0;
+  std::optional<SquaringError> error_;
+  double shift_error_ = 0;
 };
+
+template <typename T>
+absl::Status Series<T>::EvaluatePolynomial(const TaylorPlan& plan, uint32_t& products) {
+  const double x = Step(plan);
+  if (plan.degree == 2) {
+    Combine({1, 1, 0.5, 0, 0}, x, 0, nullptr, value_);
+    return absl::OkStatus();
+  }
+  if (plan.degree == 4) {
+    Combine(taylor4::kFactor, x, 0, nullptr, third_);
+    if (auto done = Multiply(powers_.power(2), third_, spare_, products); !done.ok()) return done;
+    Combine(taylor4::kRest, x, x * x, &spare_, value_);
+    return absl::OkStatus();
+  }
+  if (plan.degree == 8) {
+    Combine(taylor8::kInner, x, 0, nullptr, third_);
+    if (auto done = Multiply(powers_.power(2), third_, spare_, products); !done.ok()) return done;
+    Combine(taylor8::kLeft, x, x * x, &spare_, value_);
+    Combine(taylor8::kRight, x, x * x * taylor8::kRightInner, &spare_, third_);
+    if (auto done = Multiply(value_, third_, spare_, products); !done.ok()) return done;
+    Combine(taylor8::kRest, x, 1, &spare_, value_);
+    return absl::OkStatus();
+  }
+  if (auto done = powers_.Need(6, executor_, products); !done.ok()) return done;
+  Combine(taylor18::kL1, x, 0, nullptr, value_);
+  Combine(taylor18::kL5, x, 0, nullptr, spare_);
+  if (auto done = Multiply(value_, spare_, third_, products); !done.ok()) return done;
+  Combine(taylor18::kL4, x, 1, &third_, value_);
+  Combine(taylor18::kL3, x, 1, &value_, spare_);
+  Combine(taylor18::kRest, x, taylor18::kKappa, &third_, third_);
+  ++products;
+  if (auto done = ParallelGemm(executor_, T{1}, Operand<T>(spare_), Operand<T>(value_), T{1}, third_); !done.ok()) {
+    return done;
+  }
+  std::swap(value_, third_);
+  return absl::OkStatus();
+}
 
 // The plan, with as many powers as it is worth.
 template <typename T>
-absl::Status ChoosePlan(runtime::Executor& executor, Powers<T>& powers, double log_scale, TaylorPlan& plan) {
-  while (true) {
-    if (powers.count() >= 2) {
-      if (const auto found = PlanTaylor<T>(LogNormsOf(powers, log_scale))) {
-        plan = *found;
-        return absl::OkStatus();
-      }
+absl::Status ChoosePlan(runtime::Executor& executor, Powers<T>& powers, double log_scale, TaylorPlan& plan,
+                        uint32_t& products) {
+  absl::InlinedVector<double, kPowersToPlan> log_norms = {powers.log_norm(1) + log_scale};
+  for (int k = 2; k <= kPowersToPlan; ++k) {
+    if (auto done = powers.Need(k, executor, products); !done.ok()) return done;
+    log_norms.push_back(powers.log_norm(k) + k * log_scale);
+    if (const auto found = PlanTaylor<T>(log_norms)) {
+      plan = *found;
+      return absl::OkStatus();
     }
-    if (auto done = powers.AddPower(executor); !done.ok()) return done;
   }
+  return absl::InternalError("no plan for a Taylor polynomial");
 }
 
 }  // namespace
@@ -249,17 +299,15 @@ absl::Status TaylorExp(runtime::Executor& executor, runtime::BufferPool& pool, P
   Series<T> series(executor, pool, powers, scaling);
   if (time == 0 || powers.is_zero()) {
     series.StartWithIdentity();
-    if (time != 0) series.ApplyShift(0);
   } else {
-    const int powers_before = powers.count();
     TaylorPlan plan;
-    if (auto done = ChoosePlan(executor, powers, scaling.LogScale(), plan); !done.ok()) return done;
-    if (auto done = series.Evaluate(plan); !done.ok()) return done;
-    series.ApplyShift(plan.squarings);
+    if (auto done = ChoosePlan(executor, powers, scaling.LogScale(), plan, report.products); !done.ok()) return done;
+    if (auto done = series.Evaluate(plan, report.products); !done.ok()) return done;
     if (auto done = series.Square(plan.squarings, report.squarings); !done.ok()) return done;
-    report.degree = static_cast<uint32_t>(plan.degree());
-    report.products = static_cast<uint32_t>(powers.count() - powers_before + plan.blocks - 1) + report.squarings;
+    report.degree = static_cast<uint32_t>(plan.degree);
+    report.products += report.squarings;
   }
+  if (time != 0) series.ApplyShift();
   if (!series.Store(result, report.error_bound)) {
     return absl::OutOfRangeError(absl::StrCat("exp overflows at norm ", report.norm1, " of time * a, time = ", time));
   }

@@ -9,21 +9,19 @@ namespace attend::compute {
 namespace {
 
 struct Degree {
-  int block;
-  int blocks;
-  double theta_double;
-  double theta_float;
+  int degree;
+  int products;  // beyond the powers 1, 2 and 3
+  double log_theta_double;
+  double log_theta_float;
 };
 
-constexpr Degree kDegrees[] = {
-    {2, 1, 2.5809568029717672e-8, 5.9788588938052333e-4}, {2, 2, 3.3971688399769619e-4, 5.1166193634450862e-2},
-    {3, 2, 9.0656564075951024e-3, 2.4952893228466977e-1}, {3, 3, 8.9577602032233427e-2, 7.795113374358031e-1},
-    {4, 3, 2.9961589138115805e-1, 1.4616615072090336},    {4, 4, 7.8028742566265743e-1, 2.4782808775219714},
-    {5, 4, 1.4382525968043369, 3.5509262147064952},       {5, 5, 2.4285825244428264, 4.9268998437559112},
-};
+constexpr Degree kDegree2{2, 0, -25.20751877, -10.70784222};  // theta 2.58095680e-8, 5.97885889e-4
+constexpr Degree kDegree4{4, 1, -11.52337946, -4.288665278};  // 3.39716884e-4, 5.11661936e-2
+constexpr Degree kDegree8{8, 2, -4.324461130, -0.785744705};  // 4.99122887e-2, 5.80052463e-1
+constexpr Degree kDegree18{18, 3, 0.125470878, 1.589795294};  // 1.09086372, 3.01006636
 
 // log2 |B^k|, or the least bound of it that the powers at hand give.
-double LogNorm(const LogNorms& norms, int k) {
+double LogNorm(absl::Span<const double> norms, int k) {
   const int known = static_cast<int>(norms.size());
   if (k <= known) return norms[static_cast<size_t>(k - 1)];
   double least = std::numeric_limits<double>::infinity();
@@ -31,9 +29,9 @@ double LogNorm(const LogNorms& norms, int k) {
   return least;
 }
 
-double LogAlpha(const LogNorms& norms, int degree) {
+double LogAlpha(absl::Span<const double> norms, int degree) {
   double alpha = norms[0];
-  for (int p = 2; p * (p - 1) <= degree + 1 && p <= static_cast<int>(norms.size()); ++p) {
+  for (int p = 2; p * (p - 1) <= degree + 1 && p <= 4; ++p) {
     alpha = std::min(alpha, std::max(LogNorm(norms, p) / p, LogNorm(norms, p + 1) / (p + 1)));
   }
   return alpha;
@@ -41,40 +39,42 @@ double LogAlpha(const LogNorms& norms, int degree) {
 
 // Powers of B / 2^s stay far from overflow, also where alpha is small because they cancel.
 template <typename T>
-int64_t SquaringsForRange(const LogNorms& norms, int block) {
+int64_t SquaringsForRange(absl::Span<const double> norms) {
   constexpr double kLargestLog = std::is_same_v<T, float> ? 20 : 100;
   double squarings = 0;
-  for (int k = 1; k <= block; ++k) {
-    squarings = std::max(squarings, std::ceil(norms[static_cast<size_t>(k - 1)] / k - kLargestLog / k));
+  for (size_t k = 1; k <= norms.size(); ++k) {
+    squarings = std::max(squarings, std::ceil((norms[k - 1] - kLargestLog) / static_cast<double>(k)));
   }
   return static_cast<int64_t>(squarings);
+}
+
+template <typename T>
+TaylorPlan PlanDegree(absl::Span<const double> norms, const Degree& degree) {
+  const double log_theta = std::is_same_v<T, float> ? degree.log_theta_float : degree.log_theta_double;
+  const double excess = std::ceil(LogAlpha(norms, degree.degree) - log_theta);
+  return {degree.degree,
+          std::max(excess > 0 ? static_cast<int64_t>(excess) : int64_t{0}, SquaringsForRange<T>(norms))};
 }
 
 }  // namespace
 
 template <typename T>
-std::optional<TaylorPlan> PlanTaylor(const LogNorms& log_norms) {
-  const int powers = static_cast<int>(log_norms.size());
-  std::optional<TaylorPlan> best;
-  int64_t least_cost = std::numeric_limits<int64_t>::max();
-  for (const Degree& degree : kDegrees) {
-    if (degree.block > powers) break;
-    const double theta = std::is_same_v<T, float> ? degree.theta_float : degree.theta_double;
-    const double excess = std::ceil(LogAlpha(log_norms, degree.block * degree.blocks) - std::log2(theta));
-    const int64_t squarings =
-        std::max(excess > 0 ? static_cast<int64_t>(excess) : int64_t{0}, SquaringsForRange<T>(log_norms, degree.block));
-    // At the same price the higher degree: squarings double the error.
-    const int64_t cost = degree.blocks - 1 + squarings;
-    if (cost > least_cost) continue;
-    if (cost == least_cost && best && best->squarings == squarings) continue;
-    least_cost = cost;
-    best = TaylorPlan{degree.block, degree.blocks, squarings};
+std::optional<TaylorPlan> PlanTaylor(absl::Span<const double> log_norms) {
+  for (const Degree& degree : {kDegree2, kDegree4}) {
+    const TaylorPlan plan = PlanDegree<T>(log_norms, degree);
+    if (plan.squarings == 0) return plan;
   }
-  if (best->squarings > 0 && powers < kMostPowers<T>) return std::nullopt;
-  return best;
+  // Degree 18 takes two products more than degree 8, the third power among them. At the same price the higher degree:
+  // squarings double the error.
+  const TaylorPlan low = PlanDegree<T>(log_norms, kDegree8);
+  if (low.squarings <= 1) return low;
+  if (log_norms.size() < kPowersToPlan) return std::nullopt;
+  const TaylorPlan high = PlanDegree<T>(log_norms, kDegree18);
+  const bool lower_is_cheaper = kDegree8.products + low.squarings < kDegree18.products + high.squarings;
+  return lower_is_cheaper ? low : high;
 }
 
-template std::optional<TaylorPlan> PlanTaylor<float>(const LogNorms&);
-template std::optional<TaylorPlan> PlanTaylor<double>(const LogNorms&);
+template std::optional<TaylorPlan> PlanTaylor<float>(absl::Span<const double>);
+template std::optional<TaylorPlan> PlanTaylor<double>(absl::Span<const double>);
 
 }  // namespace attend::compute

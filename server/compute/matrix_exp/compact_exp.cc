@@ -1,0 +1,345 @@
+#include "server/compute/matrix_exp/compact_exp.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "server/compute/matrix_exp/double_double.h"
+#include "server/compute/matrix_exp/rounding.h"
+#include "server/compute/matrix_exp/squaring_error.h"
+#include "server/compute/matrix_exp/taylor_plan.h"
+#include "server/compute/matrix_exp/taylor_polynomial.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "server/compute/matrix_exp/compact_exp.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+// After highway.h, which they need.
+#include "server/compute/matrix_exp/compact_product-inl.h"
+#include "server/compute/matrix_exp/entrywise-inl.h"
+
+#ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_COMPACT_EXP_LAYOUT_
+#define ATTEND_SERVER_COMPUTE_MATRIX_EXP_COMPACT_EXP_LAYOUT_
+namespace attend::compute {
+
+// Entries of a vector of 64 bytes: this file is compiled once for each instruction set, and all agree on the layout.
+template <typename T>
+inline constexpr int64_t kVectorEntries = 64 / static_cast<int64_t>(sizeof(T));
+
+// Rows are whole vectors. Those of a power of two in bytes would share a few sets of the cache.
+template <typename T>
+int64_t CompactStride(int64_t n) {
+  const int64_t entries = n <= 4 ? 4 : n <= 8 ? 8 : (n + kVectorEntries<T> - 1) / kVectorEntries<T> * kVectorEntries<T>;
+  return entries > 32 && entries % 32 == 0 ? entries + kVectorEntries<T> : entries;
+}
+
+inline constexpr int kCompactMatrices = 7;
+
+// Beyond these the numbers need the room that TaylorExp gives them.
+template <typename T>
+inline constexpr double kModerateNorm = std::is_same_v<T, float> ? 0x1p10 : 0x1p24;
+template <typename T>
+inline constexpr double kModerateResult = std::is_same_v<T, float> ? 0x1p40 : 0x1p300;
+
+}  // namespace attend::compute
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace attend::compute {
+namespace HWY_NAMESPACE {
+
+template <class D>
+class CompactSolver {
+  using T = hn::TFromD<D>;
+
+ public:
+  CompactSolver(const CompactProblem<T>& problem, T* scratch)
+      : problem_(problem), n_(problem.n), stride_(CompactStride<T>(n_)), entries_(n_ * stride_), sums_(scratch) {
+    T* next = scratch + stride_;
+    for (T*& matrix : matrices_) {
+      matrix = next;
+      next += entries_;
+    }
+  }
+
+  bool Run() {
+    if (!Load()) return false;
+    for (size_t k = 0; k < problem_.times.size(); ++k) {
+      const auto offset = static_cast<int64_t>(k) * problem_.time_step;
+      if (!RunTime(problem_.times[k], problem_.result + offset * n_ * n_, problem_.reports[offset])) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
+
+  T* power(int k) const { return matrices_[static_cast<size_t>(k == 6 ? 3 : k - 1)]; }
+
+  double Norm(const T* a) { return AbsColumnSums(D(), n_, PaddedColumns(), a, stride_, static_cast<T*>(nullptr), sums_); }
+
+  // Whole vectors.
+  int64_t PaddedColumns() const {
+    const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+    return (n_ + lanes - 1) / lanes * lanes;
+  }
+
+  // C = A - shift I into power 1.
+  bool Load() {
+    T* c = power(1);
+    T diagonal = 0;
+    for (int64_t i = 0; i < n_; ++i) {
+      std::copy_n(problem_.a + i * n_, n_, c + i * stride_);
+      std::fill_n(c + i * stride_ + n_, stride_ - n_, T{0});
+      diagonal += c[i * stride_ + i];
+    }
+    norm_ = Norm(c);
+    if (!(norm_ <= kModerateNorm<T>) || IsUnbalanced()) return false;
+    const T mean = diagonal / static_cast<T>(n_);
+    double shifted = 0;
+    for (int64_t j = 0; j < n_; ++j) {
+      const T entry = c[j * stride_ + j];
+      shifted = std::max(shifted, static_cast<double>(sums_[j] - std::fabs(entry) + std::fabs(entry - mean)));
+    }
+    norms_[0] = norm_;
+    if (shifted < norm_ && mean != 0) {
+      shift_ = mean;
+      for (int64_t i = 0; i < n_; ++i) c[i * stride_ + i] -= mean;
+      norms_[0] = Norm(c);
+    }
+    return true;
+  }
+
+  // Whether some row and column that belong together differ enough for balancing to pay. sums_ are the columns'.
+  bool IsUnbalanced() const {
+    constexpr T kFactor = 64;
+    for (int64_t i = 0; i < n_; ++i) {
+      const T* row = power(1) + i * stride_;
+      T row_sum = 0;
+      for (int64_t j = 0; j < n_; ++j) row_sum += std::fabs(row[j]);
+      const T rest = row_sum - std::fabs(row[i]);
+      const T column = sums_[i] - std::fabs(row[i]);
+      const T less = std::min(rest, column);
+      if (less > 0 && std::max(rest, column) > kFactor * less) return norm_ > 1;
+    }
+    return false;
+  }
+
+  void Product(const T* a, const T* b, T* c) { CompactProduct<false>(D(), n_, stride_, a, b, c); }
+
+  // Forms power `wanted` where it is not there; counts the product.
+  void Need(int wanted, MatrixExpReport& report) {
+    if (wanted <= powers_ || (wanted == 6 && has_sixth_)) return;
+    if (wanted == 6) {
+      Product(power(3), power(3), power(6));
+      has_sixth_ = true;
+    } else {
+      Product(power(wanted - 1), power(1), power(wanted));
+      norms_[static_cast<size_t>(wanted - 1)] = Norm(power(wanted));
+      powers_ = wanted;
+    }
+    ++report.products;
+  }
+
+  TaylorPlan Plan(double log_time, MatrixExpReport& report) {
+    Need(2, report);
+    while (true) {
+      std::array<double, kPowersToPlan> log_norms;
+      for (int k = 1; k <= powers_; ++k) {
+        log_norms[static_cast<size_t>(k - 1)] = std::log2(norms_[static_cast<size_t>(k - 1)]) + k * log_time;
+      }
+      if (const auto plan = PlanTaylor<T>({log_norms.data(), static_cast<size_t>(powers_)})) return *plan;
+      Need(3, report);
+    }
+  }
+
+  // out = q * extra + the combination's terms above I, and then the identity's. `terms` of them are not 0.
+  void CombinePowers(const Combination& coefficients, T q, const T* extra, T* out) {
+    T factors[5];
+    const T* terms[5];
+    int count = 0;
+    if (extra != nullptr) {
+      factors[count] = q;
+      terms[count++] = extra;
+    }
+    for (size_t k = 1; k < coefficients.size(); ++k) {
+      if (coefficients[k] == 0) continue;
+      factors[count] = static_cast<T>(coefficients[k]);
+      terms[count++] = power(kCombinedPowers[k]);
+    }
+    Combine(D(), entries_, count, factors, terms, out);
+    if (coefficients[0] == 0) return;
+    for (int64_t i = 0; i < n_; ++i) out[i * stride_ + i] += static_cast<T>(coefficients[0]);
+  }
+
+  // value_ = the polynomial at x C.
+  void Evaluate(int degree, double x, MatrixExpReport& report) {
+    T* first = matrices_[4];
+    T* second = matrices_[5];
+    T* third = matrices_[6];
+    const auto none = static_cast<const T*>(nullptr);
+    if (degree == 2) {
+      CombinePowers(Scaled({1, 1, 0.5, 0, 0}, x), 0, none, first);
+      SetValue(first, second);
+    } else if (degree == 4) {
+      CombinePowers(Scaled(taylor4::kFactor, x), 0, none, first);
+      Product(power(2), first, second);
+      CombinePowers(Scaled(taylor4::kRest, x), static_cast<T>(x * x), second, first);
+      SetValue(first, second);
+      report.products += 1;
+    } else if (degree == 8) {
+      CombinePowers(Scaled(taylor8::kInner, x), 0, none, first);
+      Product(power(2), first, second);
+      const auto square = static_cast<T>(x * x);
+      CombinePowers(Scaled(taylor8::kLeft, x), square, second, first);
+      CombinePowers(Scaled(taylor8::kRight, x), static_cast<T>(taylor8::kRightInner) * square, second, third);
+      Product(first, third, second);
+      CombinePowers(Scaled(taylor8::kRest, x), T{1}, second, first);
+      SetValue(first, second);
+      report.products += 2;
+    } else {
+      Need(3, report);
+      Need(6, report);
+      CombinePowers(Scaled(taylor18::kL1, x), 0, none, first);
+      CombinePowers(Scaled(taylor18::kL5, x), 0, none, second);
+      Product(first, second, third);
+      CombinePowers(Scaled(taylor18::kL4, x), T{1}, third, first);
+      CombinePowers(Scaled(taylor18::kL3, x), T{1}, first, second);
+      CombinePowers(Scaled(taylor18::kRest, x), static_cast<T>(taylor18::kKappa), third, third);
+      CompactProduct<true>(D(), n_, stride_, second, first, third);
+      std::swap(matrices_[4], matrices_[6]);
+      SetValue(third, second);
+      report.products += 2;
+    }
+  }
+
+  void SetValue(T* value, T* spare) {
+    value_ = value;
+    spare_ = spare;
+  }
+
+  bool RunTime(double time, T* result, MatrixExpReport& report) {
+    report = MatrixExpReport{};
+    const double scale = std::fabs(time);
+    report.norm1 = norm_ * scale;
+    if (!(report.norm1 <= kModerateNorm<T>)) return false;
+    if (report.norm1 < std::numeric_limits<T>::min()) return false;
+    if (norms_[0] == 0) return false;
+    const TaylorPlan plan = Plan(std::log2(scale), report);
+    if (plan.squarings > 40) return false;
+    const double x = std::ldexp(time, -static_cast<int>(plan.squarings));
+    Evaluate(plan.degree, x, report);
+    double norm = Norm(value_);
+    if (!IsModerate(norm)) return false;
+    SquaringError error(std::log2(norm), EvaluationError(plan.degree, std::fabs(x), norm));
+    for (int64_t k = 0; k < plan.squarings; ++k) {
+      Product(value_, value_, spare_);
+      const double growth = GrowthNorm();
+      std::swap(value_, spare_);
+      norm = Norm(value_);
+      if (!IsModerate(norm)) return false;
+      error.Add(std::log2(norm), kUnit * ProductRounding(n_) * growth / norm);
+    }
+    report.degree = static_cast<uint32_t>(plan.degree);
+    report.squarings = static_cast<uint32_t>(plan.squarings);
+    report.products += report.squarings;
+    report.error_bound = error.Relative();
+    return Store(time, norm, result, report);
+  }
+
+  // | |X| |X| |_1 of value_, whose column sums stand in sums_.
+  double GrowthNorm() {
+    T* weighted = matrices_[6];  // free once the polynomial is there
+    return AbsColumnSums(D(), n_, PaddedColumns(), value_, stride_, sums_, weighted);
+  }
+
+  static bool IsModerate(double norm) { return norm <= kModerateResult<T> && norm >= 1 / kModerateResult<T>; }
+
+  double EvaluationError(int degree, double x, double norm) const {
+    const double magnitude =
+        PolynomialMagnitude(degree, {norms_[0] * x, norms_[1] * x * x, degree == 18 ? norms_[2] * x * x * x : 0});
+    return kUnit * (EvaluationRounding(n_, norms_[0] * x) * magnitude / norm + TruncationUnits(norms_[0] * x));
+  }
+
+  // result = exp(time * shift) value.
+  bool Store(double time, double norm, T* result, MatrixExpReport& report) {
+    T factor = 1;
+    if (shift_ != 0) {
+      const DoubleDouble power = ExactProduct(static_cast<double>(shift_), time);
+      const double wide = std::exp(power.hi) * (1 + power.lo);
+      if (!IsModerate(wide) || !IsModerate(wide * norm)) return false;
+      factor = static_cast<T>(wide);
+      report.error_bound += 3 * kUnit;
+    }
+    for (int64_t i = 0; i < n_; ++i) {
+      for (int64_t j = 0; j < n_; ++j) result[i * n_ + j] = value_[i * stride_ + j] * factor;
+    }
+    return true;
+  }
+
+  const CompactProblem<T>& problem_;
+  const int64_t n_;
+  const int64_t stride_;
+  const int64_t entries_;
+  T* const sums_;  // of columns, of the matrix seen last
+  std::array<T*, kCompactMatrices> matrices_;
+  T* value_ = nullptr;
+  T* spare_ = nullptr;
+  double norm_ = 0;  // |A|_1
+  T shift_ = 0;
+  std::array<double, 3> norms_{};  // |C^k|_1
+  int powers_ = 1;
+  bool has_sixth_ = false;
+};
+
+template <typename T>
+bool SolveCompact(const CompactProblem<T>& problem, std::byte* scratch) {
+  T* memory = reinterpret_cast<T*>(scratch);
+  if (problem.n <= 4) return CompactSolver<hn::CappedTag<T, 4>>(problem, memory).Run();
+  if (problem.n <= 8) return CompactSolver<hn::CappedTag<T, 8>>(problem, memory).Run();
+  return CompactSolver<hn::CappedTag<T, kVectorEntries<T>>>(problem, memory).Run();
+}
+
+bool SolveCompactFloat(const CompactProblem<float>& problem, std::byte* scratch) {
+  return SolveCompact(problem, scratch);
+}
+bool SolveCompactDouble(const CompactProblem<double>& problem, std::byte* scratch) {
+  return SolveCompact(problem, scratch);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attend::compute
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace attend::compute {
+
+HWY_EXPORT(SolveCompactFloat);
+HWY_EXPORT(SolveCompactDouble);
+
+template <typename T>
+size_t CompactBytes(int64_t n) {
+  const int64_t stride = CompactStride<T>(n);
+  return static_cast<size_t>(stride * (1 + kCompactMatrices * n)) * sizeof(T);
+}
+
+template <>
+bool CompactExp(const CompactProblem<float>& problem, std::byte* scratch) {
+  return HWY_DYNAMIC_DISPATCH(SolveCompactFloat)(problem, scratch);
+}
+
+template <>
+bool CompactExp(const CompactProblem<double>& problem, std::byte* scratch) {
+  return HWY_DYNAMIC_DISPATCH(SolveCompactDouble)(problem, scratch);
+}
+
+template size_t CompactBytes<float>(int64_t);
+template size_t CompactBytes<double>(int64_t);
+
+}  // namespace attend::compute
+#endif  // HWY_ONCE
