@@ -4,15 +4,15 @@
 #include <cmath>
 
 #include "server/compute/matrix_exp/double_double.h"
-#include "server/compute/matrix_exp/norms.h"
 
 namespace attend::compute {
 namespace {
 
-constexpr double kWorthwhile = 64;
+constexpr double kWorthwhile = 16;
 constexpr int kLargestExponent = 60;
 constexpr int kMostSweeps = 20;
 
+// What a row and its column add up to without the diagonal.
 struct Sums {
   double row = 0;
   double column = 0;
@@ -20,85 +20,90 @@ struct Sums {
   double ratio() const { return row > 0 && column > 0 ? column / row : 1; }
 };
 
-// Of row and column i of D^-1 A D, without the diagonal.
 template <typename T>
-Sums SumsOf(const Matrix<const T>& a, const std::vector<double>& scale, int64_t i) {
-  Sums sums;
-  for (int64_t j = 0; j < a.rows; ++j) {
-    if (j == i) continue;
-    const auto other = scale[static_cast<size_t>(j)];
-    sums.row += std::fabs(static_cast<double>(a.row(i)[j])) * other;
-    sums.column += std::fabs(static_cast<double>(a.row(j)[i])) / other;
+class Balancer {
+ public:
+  Balancer(const Matrix<const T>& a, int exponent)
+      : a_(a), to_unit_(-exponent), exponents_(static_cast<size_t>(a.rows)), scale_(exponents_.size(), 1.0) {
+    for (int64_t i = 0; i < a.rows; ++i) diagonal_ = std::max(diagonal_, Entry(i, i));
   }
-  sums.row /= scale[static_cast<size_t>(i)];
-  sums.column *= scale[static_cast<size_t>(i)];
-  return sums;
-}
 
-template <typename T>
-bool IsUnbalanced(const Matrix<const T>& a) {
-  std::vector<double> rows(static_cast<size_t>(a.rows));
-  std::vector<double> columns(rows.size());
-  for (int64_t i = 0; i < a.rows; ++i) {
-    for (int64_t j = 0; j < a.cols; ++j) {
-      if (i == j) continue;
-      const double entry = std::fabs(static_cast<double>(a.row(i)[j]));
-      rows[static_cast<size_t>(i)] += entry;
-      columns[static_cast<size_t>(j)] += entry;
+  bool IsWorthwhile() const {
+    std::vector<Sums> sums(scale_.size());
+    for (int64_t i = 0; i < a_.rows; ++i) {
+      for (int64_t j = 0; j < a_.cols; ++j) {
+        if (i == j) continue;
+        const double entry = Entry(i, j);
+        sums[static_cast<size_t>(i)].row += entry;
+        sums[static_cast<size_t>(j)].column += entry;
+      }
     }
+    return std::any_of(sums.begin(), sums.end(), [&](const Sums& each) {
+      const double ratio = Completed(each).ratio();
+      return ratio > kWorthwhile || ratio < 1 / kWorthwhile;
+    });
   }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const double ratio = Sums{rows[i], columns[i]}.ratio();
-    if (ratio > kWorthwhile || ratio < 1 / kWorthwhile) return true;
-  }
-  return false;
-}
 
-// One pass over all rows; whether any scale changed.
-template <typename T>
-bool Sweep(const Matrix<const T>& a, std::vector<int>& exponents, std::vector<double>& scale) {
-  bool changed = false;
-  for (int64_t i = 0; i < a.rows; ++i) {
-    const Sums sums = SumsOf(a, scale, i);
-    const double ratio = sums.ratio();
-    // The column is multiplied by f, the row divided by it; f^2 next to 1 / ratio.
-    const int shift = static_cast<int>(std::lround(-std::log2(ratio) / 2));
-    const double f = std::ldexp(1.0, shift);
-    if (shift == 0 || sums.column * f + sums.row / f >= 0.95 * (sums.column + sums.row)) continue;
-    const auto index = static_cast<size_t>(i);
-    if (std::abs(exponents[index] + shift) > kLargestExponent) continue;
-    exponents[index] += shift;
-    scale[index] *= f;
-    changed = true;
-  }
-  return changed;
-}
-
-template <typename T>
-double BalancedNorm(const Matrix<const T>& a, const std::vector<double>& scale) {
-  std::vector<double> columns(scale.size());
-  for (int64_t i = 0; i < a.rows; ++i) {
-    for (int64_t j = 0; j < a.cols; ++j) {
-      const auto column = static_cast<size_t>(j);
-      columns[column] += std::fabs(static_cast<double>(a.row(i)[j])) * scale[column] / scale[static_cast<size_t>(i)];
+  // One pass over all rows; whether any scale changed.
+  bool Sweep() {
+    bool changed = false;
+    for (int64_t i = 0; i < a_.rows; ++i) {
+      const Sums sums = Completed(SumsOf(i));
+      // The column is multiplied by f, the row divided by it; f^2 next to row / column.
+      const int shift = static_cast<int>(std::lround(-std::log2(sums.ratio()) / 2));
+      const double f = std::ldexp(1.0, shift);
+      if (shift == 0 || sums.column * f + sums.row / f >= 0.95 * (sums.column + sums.row)) continue;
+      const auto index = static_cast<size_t>(i);
+      if (std::abs(exponents_[index] + shift) > kLargestExponent) continue;
+      exponents_[index] += shift;
+      scale_[index] *= f;
+      changed = true;
     }
+    return changed;
   }
-  return *std::max_element(columns.begin(), columns.end());
-}
+
+  const std::vector<int>& exponents() const { return exponents_; }
+
+ private:
+  double Entry(int64_t i, int64_t j) const { return std::fabs(to_unit_(static_cast<double>(a_.row(i)[j]))); }
+
+  // Nothing holds a row back whose column is empty, or the other way round: it need not be less than the diagonal.
+  Sums Completed(Sums sums) const {
+    if (sums.row == 0) sums.row = std::min(sums.column, diagonal_);
+    if (sums.column == 0) sums.column = std::min(sums.row, diagonal_);
+    return sums;
+  }
+
+  // Of row and column i of D^-1 A D.
+  Sums SumsOf(int64_t i) const {
+    Sums sums;
+    for (int64_t j = 0; j < a_.rows; ++j) {
+      if (j == i) continue;
+      const double other = scale_[static_cast<size_t>(j)];
+      sums.row += Entry(i, j) * other;
+      sums.column += Entry(j, i) / other;
+    }
+    sums.row /= scale_[static_cast<size_t>(i)];
+    sums.column *= scale_[static_cast<size_t>(i)];
+    return sums;
+  }
+
+  const Matrix<const T>& a_;
+  const PowerOfTwo to_unit_;
+  std::vector<int> exponents_;
+  std::vector<double> scale_;  // 2^exponents
+  double diagonal_ = 0;        // the largest
+};
 
 }  // namespace
 
 template <typename T>
-std::vector<int> BalanceExponents(const Matrix<const T>& a) {
-  constexpr double kHarmless = 8;
-  if (a.rows < 2 || !IsUnbalanced(a)) return {};
-  std::vector<int> exponents(static_cast<size_t>(a.rows));
-  std::vector<double> scale(exponents.size(), 1.0);
-  for (int sweep = 0; sweep < kMostSweeps && Sweep(a, exponents, scale); ++sweep) {
+std::vector<int> BalanceExponents(const Matrix<const T>& a, int exponent) {
+  Balancer<T> balancer(a, exponent);
+  if (!balancer.IsWorthwhile()) return {};
+  for (int sweep = 0; sweep < kMostSweeps && balancer.Sweep(); ++sweep) {
   }
-  const auto [least, most] = std::minmax_element(scale.begin(), scale.end());
-  if (*most / *least * BalancedNorm(a, scale) > kHarmless * NormOne(a)) return {};
-  return exponents;
+  return balancer.exponents();
 }
 
 template <typename T>
@@ -111,8 +116,8 @@ void Balance(const std::vector<int>& exponents, const Matrix<T>& a) {
   }
 }
 
-template std::vector<int> BalanceExponents(const Matrix<const float>&);
-template std::vector<int> BalanceExponents(const Matrix<const double>&);
+template std::vector<int> BalanceExponents(const Matrix<const float>&, int);
+template std::vector<int> BalanceExponents(const Matrix<const double>&, int);
 template void Balance(const std::vector<int>&, const Matrix<float>&);
 template void Balance(const std::vector<int>&, const Matrix<double>&);
 

@@ -8,14 +8,14 @@
 
 namespace attend::compute {
 
-// D = diag(2^exponent), powers of two, so that scaling does not round. Empty where balancing does not pay: where rows and
-// columns are alike within a factor of 64, or where it could harm. It can, since errors in small entries of the balanced
-// matrix may be large ones in A (Watkins 2006): it is done only where max d / min d * |D^-1 A D|_1 <= 8 |A|_1, which
-// keeps the backward error a small multiple of roundoff times |A|_1.
-// REQUIRES: |a_ij| <= 1.
+// D = diag(2^exponent), powers of two, so that scaling does not round. Empty where it would change little: where every row
+// and its column are alike within a factor of 16. Balancing lowers the norm and keeps entries of very different size
+// apart, but errors in small entries of the balanced matrix may be large ones in A (Watkins 2006): whether it helped is
+// for the caller to measure.
+// `exponent`: |a_ij| <= 2^exponent.
 // Source: Parlett and Reinsch 1969; Osborne 1960.
 template <typename T>
-std::vector<int> BalanceExponents(const Matrix<const T>& a);
+std::vector<int> BalanceExponents(const Matrix<const T>& a, int exponent);
 
 // a = D^-1 a D.
 template <typename T>

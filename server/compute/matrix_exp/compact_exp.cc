@@ -115,17 +115,21 @@ class CompactSolver {
     return true;
   }
 
-  // Whether some row and column that belong together differ enough for balancing to pay. sums_ are the columns'.
+  // Whether a row and its column differ enough for balancing to pay (balance.cc). sums_ are the columns'.
   bool IsUnbalanced() const {
-    constexpr T kFactor = 64;
+    constexpr T kWorthwhile = 16;
+    if (norm_ <= 1) return false;
+    T diagonal = 0;
+    for (int64_t i = 0; i < n_; ++i) diagonal = std::max(diagonal, std::fabs(power(1)[i * stride_ + i]));
     for (int64_t i = 0; i < n_; ++i) {
       const T* row = power(1) + i * stride_;
       T row_sum = 0;
       for (int64_t j = 0; j < n_; ++j) row_sum += std::fabs(row[j]);
       const T rest = row_sum - std::fabs(row[i]);
       const T column = sums_[i] - std::fabs(row[i]);
+      const T more = std::max(rest, column);
       const T less = std::min(rest, column);
-      if (less > 0 && std::max(rest, column) > kFactor * less) return norm_ > 1;
+      if (more > kWorthwhile * (less > 0 ? less : std::min(more, diagonal)) && (less > 0 || diagonal > 0)) return true;
     }
     return false;
   }
@@ -236,7 +240,7 @@ class CompactSolver {
     Evaluate(plan.degree, x, report);
     double norm = Norm(value_);
     if (!IsModerate(norm)) return false;
-    SquaringError error(std::log2(norm), EvaluationError(plan.degree, std::fabs(x), norm));
+    SquaringError error(std::log2(norm), EvaluationError(plan, std::fabs(x), norm));
     for (int64_t k = 0; k < plan.squarings; ++k) {
       Product(value_, value_, spare_);
       const double growth = GrowthNorm();
@@ -260,10 +264,11 @@ class CompactSolver {
 
   static bool IsModerate(double norm) { return norm <= kModerateResult<T> && norm >= 1 / kModerateResult<T>; }
 
-  double EvaluationError(int degree, double x, double norm) const {
-    const double magnitude =
-        PolynomialMagnitude(degree, {norms_[0] * x, norms_[1] * x * x, degree == 18 ? norms_[2] * x * x * x : 0});
-    return kUnit * (EvaluationRounding(n_, norms_[0] * x) * magnitude / norm + TruncationUnits(norms_[0] * x));
+  double EvaluationError(const TaylorPlan& plan, double x, double norm) const {
+    const bool third = plan.degree == 18;
+    const std::array<double, 3> norms = {norms_[0] * x, norms_[1] * x * x, third ? norms_[2] * x * x * x : 0};
+    return kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm +
+                    plan.truncation * norms[0]);
   }
 
   // result = exp(time * shift) value.

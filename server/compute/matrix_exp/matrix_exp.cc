@@ -9,10 +9,9 @@
 #include "server/compute/gemm.h"
 #include "server/compute/matrix_exp/compact_exp.h"
 #include "server/compute/matrix_exp/double_double.h"
+#include "server/compute/matrix_exp/general_exp.h"
 #include "server/compute/matrix_exp/generator.h"
-#include "server/compute/matrix_exp/powers.h"
 #include "server/compute/matrix_exp/structure.h"
-#include "server/compute/matrix_exp/taylor.h"
 
 namespace attend::compute {
 namespace {
@@ -83,7 +82,7 @@ class Batch {
     if (problem_.structure != MatrixStructure::kGeneral) generator_row_sum = GeneratorRowSum(a);
     if (problem_.structure == MatrixStructure::kGenerator && !generator_row_sum) return CheckGenerator(a, index);
     if (!generator_row_sum && RunCompact(index)) return absl::OkStatus();
-    std::optional<Powers<T>> powers;
+    GeneralExp<T> general(a, pool_);
     for (size_t k = 0; k < problem_.times.size(); ++k) {
       const int64_t position = static_cast<int64_t>(k) * problem_.batch + index;
       const Matrix<T> out(result_.result + position * n * n, n, n);
@@ -97,8 +96,7 @@ class Batch {
       } else if (n == 1) {
         done = ScalarExp(a.data[0], time, out.data[0], report);
       } else {
-        if (!powers) powers.emplace(a, pool_);
-        done = TaylorExp(executor, pool_, *powers, time, out, report);
+        done = general.Run(executor, time, out, report);
       }
       if (!done.ok()) return OfMatrix(done, index);
     }

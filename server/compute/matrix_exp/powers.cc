@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "server/compute/matrix_exp/balance.h"
 #include "server/compute/matrix_exp/double_double.h"
@@ -22,7 +23,8 @@ double MeanDiagonal(const Matrix<T>& c) {
 }  // namespace
 
 template <typename T>
-Powers<T>::Powers(const Matrix<const T>& a, runtime::BufferPool& pool) : n_(a.rows), pool_(pool) {
+Powers<T>::Powers(const Matrix<const T>& a, runtime::BufferPool& pool, std::vector<int> balance)
+    : n_(a.rows), pool_(pool), balance_(std::move(balance)) {
   powers_[0] = pool.AllocateArray<T>(static_cast<size_t>(n_ * n_));
   std::frexp(MaxAbs(a), &exponent_);
   const PowerOfTwo to_unit(-exponent_);
@@ -31,7 +33,6 @@ Powers<T>::Powers(const Matrix<const T>& a, runtime::BufferPool& pool) : n_(a.ro
     for (int64_t j = 0; j < n_; ++j) c.row(i)[j] = static_cast<T>(to_unit(static_cast<double>(a.row(i)[j])));
   }
   norm_ = NormOne(AsConst(c));
-  balance_ = BalanceExponents(AsConst(c));
   if (!balance_.empty()) Balance(balance_, c);
   double norm = balance_.empty() ? norm_ : NormOne(AsConst(c));
   // The shift has to be a T, so that taking it off and putting it back mean the same number.

@@ -13,16 +13,15 @@
 
 namespace attend::compute {
 
-// D^-1 A D - shift I = C 2^exponent with max |c_ij| in [1/2, 1) or thereabouts: no power of C overflows. D balances A
-// where that pays (balance.h), otherwise it is I. The shift is the mean of the diagonal where that makes the norm less,
-// otherwise 0.
+// D^-1 A D - shift I = C 2^exponent, D = diag(2^balance), with max |c_ij| in [1/2, 1) or thereabouts: no power of C
+// overflows. The shift is the mean of the diagonal where that makes the norm less, otherwise 0.
 template <typename T>
 class Powers {
  public:
   static constexpr int kMatrices = 4;  // C, C^2, C^3, C^6
 
-  // Forms C. REQUIRES: a [n, n] is finite.
-  Powers(const Matrix<const T>& a, runtime::BufferPool& pool);
+  // Forms C. REQUIRES: a [n, n] is finite; balance [n] as BalanceExponents gives it, or empty: D = I.
+  Powers(const Matrix<const T>& a, runtime::BufferPool& pool, std::vector<int> balance = {});
 
   // Forms power k (2, 3 or 6) where it is not there yet, and those it is made of; `products` counts them.
   absl::Status Need(int k, runtime::Executor& executor, uint32_t& products);
@@ -37,7 +36,6 @@ class Powers {
   int exponent() const { return exponent_; }
   double shift() const { return shift_; }  // in units of 2^exponent
   double norm() const { return norm_; }    // |A|_1 in units of 2^exponent
-  // d_ii = 2^balance()[i]; empty where D = I.
   const std::vector<int>& balance() const { return balance_; }
 
  private:
@@ -45,10 +43,10 @@ class Powers {
 
   const int64_t n_;
   runtime::BufferPool& pool_;
+  const std::vector<int> balance_;
   int exponent_ = 0;
   double shift_ = 0;
   double norm_ = 0;
-  std::vector<int> balance_;
   std::array<runtime::Buffer, kMatrices> powers_;
   std::array<double, kMatrices> log_norms_{};
 };

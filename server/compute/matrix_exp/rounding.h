@@ -16,9 +16,6 @@ inline double EvaluationRounding(int64_t n, double norm) {
   return 1 + ProductRounding(n) * (norm < 1 ? norm : 1);
 }
 
-// Truncation changes the matrix by one unit of itself.
-inline double TruncationUnits(double norm) { return norm; }
-
 }  // namespace attend::compute
 
 #endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_ROUNDING_H_

@@ -190,7 +190,7 @@ class Series {
       norms[static_cast<size_t>(k - 1)] = std::exp2(powers_.log_norm(k) + k * log_step);
     }
     return kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
-                    TruncationUnits(norms[0]));
+                    plan.truncation * norms[0]);
   }
 
   absl::Status SquareOnce() {

@@ -51,9 +51,12 @@ int64_t SquaringsForRange(absl::Span<const double> norms) {
 template <typename T>
 TaylorPlan PlanDegree(absl::Span<const double> norms, const Degree& degree) {
   const double log_theta = std::is_same_v<T, float> ? degree.log_theta_float : degree.log_theta_double;
-  const double excess = std::ceil(LogAlpha(norms, degree.degree) - log_theta);
-  return {degree.degree,
-          std::max(excess > 0 ? static_cast<int64_t>(excess) : int64_t{0}, SquaringsForRange<T>(norms))};
+  const double excess = LogAlpha(norms, degree.degree) - log_theta;
+  const int64_t squarings =
+      std::max(excess > 0 ? static_cast<int64_t>(std::ceil(excess)) : int64_t{0}, SquaringsForRange<T>(norms));
+  // The terms that were left out fall with this power of the step, at least.
+  return {degree.degree, squarings,
+          std::exp2(std::min(0.0, degree.degree * (excess - static_cast<double>(squarings))))};
 }
 
 }  // namespace

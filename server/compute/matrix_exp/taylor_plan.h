@@ -19,6 +19,7 @@ namespace attend::compute {
 struct TaylorPlan {
   int degree = 0;  // 2, 4, 8 or 18
   int64_t squarings = 0;
+  double truncation = 1;  // changes the matrix by this many units of roundoff of itself, at most
 };
 
 // The powers that degree 18 needs norms of; the others need two.
