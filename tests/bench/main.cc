@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/bench/attention_bench.h"
+#include "tests/bench/expm_bench.h"
 #include "tests/bench/figures.h"
 
 int main(int argc, char** argv) {
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, std::function<void(Figures&)>> parts = {
       {"attention", attend::bench::BenchAttention},
       {"attention_memory", attend::bench::BenchAttentionMemory},
+      {"expm", attend::bench::BenchExpm},
   };
   if (argc < 2) {
     std::fprintf(stderr, "usage: attend-bench REPORT.json [PART...]\n");
