@@ -29,19 +29,22 @@ class Balancer {
   }
 
   bool IsWorthwhile() const {
-    std::vector<Sums> sums(scale_.size());
+    std::vector<double> columns(scale_.size());
+    std::vector<double> rows(scale_.size());
     for (int64_t i = 0; i < a_.rows; ++i) {
+      double sum = 0;
       for (int64_t j = 0; j < a_.cols; ++j) {
-        if (i == j) continue;
-        const double entry = Entry(i, j);
-        sums[static_cast<size_t>(i)].row += entry;
-        sums[static_cast<size_t>(j)].column += entry;
+        const double entry = i == j ? 0 : Entry(i, j);
+        sum += entry;
+        columns[static_cast<size_t>(j)] += entry;
       }
+      rows[static_cast<size_t>(i)] = sum;
     }
-    return std::any_of(sums.begin(), sums.end(), [&](const Sums& each) {
-      const double ratio = Completed(each).ratio();
-      return ratio > kWorthwhile || ratio < 1 / kWorthwhile;
-    });
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const double ratio = Completed({rows[i], columns[i]}).ratio();
+      if (ratio > kWorthwhile || ratio < 1 / kWorthwhile) return true;
+    }
+    return false;
   }
 
   // One pass over all rows; whether any scale changed.

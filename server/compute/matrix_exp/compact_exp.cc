@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/rounding.h"
 #include "server/compute/matrix_exp/squaring_error.h"
@@ -79,7 +80,9 @@ class CompactSolver {
  private:
   static constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
 
-  T* power(int k) const { return matrices_[static_cast<size_t>(k == 6 ? 3 : k - 1)]; }
+  static size_t Slot(int k) { return k == 6 ? 3 : static_cast<size_t>(k - 1); }
+
+  T* power(int k) const { return matrices_[Slot(k)]; }
 
   double Norm(const T* a) { return AbsColumnSums(D(), n_, PaddedColumns(), a, stride_, static_cast<T*>(nullptr), sums_); }
 
@@ -136,30 +139,28 @@ class CompactSolver {
 
   void Product(const T* a, const T* b, T* c) { CompactProduct<false>(D(), n_, stride_, a, b, c); }
 
-  // Forms power `wanted` where it is not there; counts the product.
+  // Forms power `wanted` where it is not there yet, out of two that are; counts the product.
   void Need(int wanted, MatrixExpReport& report) {
-    if (wanted <= powers_ || (wanted == 6 && has_sixth_)) return;
-    if (wanted == 6) {
-      Product(power(3), power(3), power(6));
-      has_sixth_ = true;
-    } else {
-      Product(power(wanted - 1), power(1), power(wanted));
-      norms_[static_cast<size_t>(wanted - 1)] = Norm(power(wanted));
-      powers_ = wanted;
-    }
+    double& norm = norms_[Slot(wanted)];
+    if (norm >= 0) return;
+    const int left = wanted == 6 ? 3 : wanted - 1;
+    Product(power(left), power(wanted - left), power(wanted));
+    norm = Norm(power(wanted));
     ++report.products;
   }
 
   TaylorPlan Plan(double log_time, MatrixExpReport& report) {
-    Need(2, report);
-    while (true) {
-      std::array<double, kPowersToPlan> log_norms;
-      for (int k = 1; k <= powers_; ++k) {
-        log_norms[static_cast<size_t>(k - 1)] = std::log2(norms_[static_cast<size_t>(k - 1)]) + k * log_time;
-      }
-      if (const auto plan = PlanTaylor<T>({log_norms.data(), static_cast<size_t>(powers_)})) return *plan;
-      Need(3, report);
-    }
+    absl::InlinedVector<PowerNorm, 4> norms;
+    const auto add = [&](int k) {
+      Need(k, report);
+      norms.push_back({k, std::log2(norms_[Slot(k)]) + k * log_time});
+    };
+    add(1);
+    add(2);
+    if (const auto plan = PlanTaylor<T>(norms)) return *plan;
+    add(3);
+    add(6);
+    return *PlanTaylor<T>(norms);
   }
 
   // out = q * extra + the combination's terms above I, and then the identity's. `terms` of them are not 0.
@@ -207,8 +208,6 @@ class CompactSolver {
       SetValue(first, second);
       report.products += 2;
     } else {
-      Need(3, report);
-      Need(6, report);
       CombinePowers(Scaled(taylor18::kL1, x), 0, none, first);
       CombinePowers(Scaled(taylor18::kL5, x), 0, none, second);
       Product(first, second, third);
@@ -297,9 +296,7 @@ class CompactSolver {
   T* spare_ = nullptr;
   double norm_ = 0;  // |A|_1
   T shift_ = 0;
-  std::array<double, 3> norms_{};  // |C^k|_1
-  int powers_ = 1;
-  bool has_sixth_ = false;
+  std::array<double, 4> norms_{-1, -1, -1, -1};  // |C^k|_1, -1 where it is not there yet
 };
 
 template <typename T>

@@ -65,7 +65,7 @@ absl::Status Powers<T>::Need(int k, runtime::Executor& executor, uint32_t& produ
   ++products;
   const absl::Status done =
       ParallelGemm(executor, T{1}, Operand<T>(power(left)), Operand<T>(power(right)), T{0}, power(k));
-  if (done.ok() && k <= 3) log_norms_[Slot(k)] = std::log2(NormOne(AsConst(power(k))));
+  if (done.ok()) log_norms_[Slot(k)] = std::log2(NormOne(AsConst(power(k))));
   return done;
 }
 

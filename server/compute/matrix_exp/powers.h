@@ -30,7 +30,7 @@ class Powers {
   bool has(int k) const { return powers_[Slot(k)].data() != nullptr; }
   // REQUIRES: has(k).
   Matrix<T> power(int k) const { return Matrix<T>(powers_[Slot(k)].template as<T>(), n_, n_); }
-  double log_norm(int k) const { return log_norms_[Slot(k)]; }  // log2 |C^k|_1, -infinity where it is zero; k <= 3
+  double log_norm(int k) const { return log_norms_[Slot(k)]; }  // log2 |C^k|_1, -infinity where it is zero
 
   bool is_zero() const;  // C
   int exponent() const { return exponent_; }

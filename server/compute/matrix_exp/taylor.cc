@@ -120,15 +120,9 @@ class Series {
       return true;
     }
     if (exponent_ > kBeyondDouble) return false;
-    bool fits = true;
-    for (int64_t i = 0; i < n_; ++i) {
-      for (int64_t j = 0; j < n_; ++j) {
-        const int back = balance.empty() ? 0 : balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)];
-        const PowerOfTwo scale(static_cast<int>(exponent_) + back);
-        result.row(i)[j] = static_cast<T>(scale(static_cast<double>(value_.row(i)[j])));
-        fits = fits && std::fabs(result.row(i)[j]) <= std::numeric_limits<T>::max();
-      }
-    }
+    double largest = 0;
+    for (int64_t i = 0; i < n_; ++i) largest = std::max(largest, StoreRow(i, balance, result.row(i)));
+    const bool fits = largest <= static_cast<double>(std::numeric_limits<T>::max());
     error_bound = fits ? ErrorOf(AsConst(result), spread) : 0;
     return fits;
   }
@@ -148,6 +142,22 @@ class Series {
 
   // Of value_; the column sums stay in sums_.
   double Norm() { return AbsColumnSums(AsConst(value_), nullptr, sums_.data()); }
+
+  // Row i of the result; returns its largest modulus, infinite where T cannot hold it.
+  double StoreRow(int64_t i, const std::vector<int>& balance, T* out) const {
+    T largest = 0;
+    const T* row = value_.row(i);
+    PowerOfTwo scale(static_cast<int>(exponent_));
+    for (int64_t j = 0; j < n_; ++j) {
+      if (!balance.empty()) {
+        scale = PowerOfTwo(static_cast<int>(exponent_) + balance[static_cast<size_t>(i)] -
+                           balance[static_cast<size_t>(j)]);
+      }
+      out[j] = static_cast<T>(scale(static_cast<double>(row[j])));
+      largest = std::max(largest, std::fabs(out[j]));
+    }
+    return static_cast<double>(largest);
+  }
 
   double ErrorOf(const Matrix<const T>& result, int spread) const {
     const double norm = NormOne(result);
@@ -256,7 +266,6 @@ absl::Status Series<T>::EvaluatePolynomial(const TaylorPlan& plan, uint32_t& pro
     Combine(taylor8::kRest, x, 1, &spare_, value_);
     return absl::OkStatus();
   }
-  if (auto done = powers_.Need(6, executor_, products); !done.ok()) return done;
   Combine(taylor18::kL1, x, 0, nullptr, value_);
   Combine(taylor18::kL5, x, 0, nullptr, spare_);
   if (auto done = Multiply(value_, spare_, third_, products); !done.ok()) return done;
@@ -275,11 +284,12 @@ absl::Status Series<T>::EvaluatePolynomial(const TaylorPlan& plan, uint32_t& pro
 template <typename T>
 absl::Status ChoosePlan(runtime::Executor& executor, Powers<T>& powers, double log_scale, TaylorPlan& plan,
                         uint32_t& products) {
-  absl::InlinedVector<double, kPowersToPlan> log_norms = {powers.log_norm(1) + log_scale};
-  for (int k = 2; k <= kPowersToPlan; ++k) {
+  absl::InlinedVector<PowerNorm, Powers<T>::kMatrices> norms = {{1, powers.log_norm(1) + log_scale}};
+  for (int k : {2, 3, 6}) {
     if (auto done = powers.Need(k, executor, products); !done.ok()) return done;
-    log_norms.push_back(powers.log_norm(k) + k * log_scale);
-    if (const auto found = PlanTaylor<T>(log_norms)) {
+    norms.push_back({k, powers.log_norm(k) + k * log_scale});
+    if (k == 3) continue;
+    if (const auto found = PlanTaylor<T>(norms)) {
       plan = *found;
       return absl::OkStatus();
     }

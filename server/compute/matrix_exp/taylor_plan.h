@@ -1,8 +1,9 @@
 // The degree of the Taylor polynomial and the number of squarings for exp(B), from norms of powers of B.
 // Pure functions; thread-safe.
 //
-// T_m(B / 2^s)^(2^s) is exp(B + E) with |E| <= unit roundoff * |B| when alpha / 2^s <= theta_m, where alpha may be
-// max(|B^p|^(1/p), |B^(p+1)|^(1/(p+1))) for any p with p (p - 1) <= m + 1: far below |B| where B is not normal.
+// T_m(B / 2^s)^(2^s) is exp(B + E) with |E| <= unit roundoff * |B| when alpha / 2^s <= theta_m, where alpha^k bounds
+// |B^k| for every k > m. Here |B^k| is bounded by products of norms of powers at hand, the least that any partition of k
+// into their exponents gives: alpha is then far below |B| where B is not normal, and for a random matrix too.
 // Source: Al-Mohy and Higham 2009 (alpha), Al-Mohy and Higham 2011 (the bound for Taylor polynomials). theta_m: the
 // largest x with sum over k of |c_k| x^(k-1) <= unit roundoff, where log(exp(-x) T_m(x)) = sum of c_k x^k, computed
 // with 60 digits. The degrees are those of taylor_polynomial.h.
@@ -22,13 +23,15 @@ struct TaylorPlan {
   double truncation = 1;  // changes the matrix by this many units of roundoff of itself, at most
 };
 
-// The powers that degree 18 needs norms of; the others need two.
-inline constexpr int kPowersToPlan = 3;
+struct PowerNorm {
+  int k = 0;
+  double log_norm = 0;  // log2 |B^k|_1, -infinity where the power is zero
+};
 
-// `log_norms`: log2 |B^k|_1 for k = 1 .. size(), -infinity where the power is zero. The cheapest plan; nullopt where the
-// third power is needed to tell. REQUIRES: two or three powers; three give a plan.
+// The cheapest plan, from the norms of B and B^2, and with them B^3 and B^6, which degree 18 is made of. nullopt where
+// it takes degree 18 and those two are missing.
 template <typename T>
-std::optional<TaylorPlan> PlanTaylor(absl::Span<const double> log_norms);
+std::optional<TaylorPlan> PlanTaylor(absl::Span<const PowerNorm> norms);
 
 }  // namespace attend::compute
 
