@@ -159,9 +159,9 @@ double MatrixExpFlops(int64_t n, const std::vector<MatrixExpReport>& reports) {
 
 template <typename T>
 double MatrixExpWorkspaceBytes(const MatrixExpProblem<T>& problem, int workers) {
-  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them; and the
-  // panels of a pair product for each worker.
-  constexpr double kMatrices = 7;
+  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them, and the slices
+  // of two pairs; and the panels of a pair product for each worker.
+  constexpr double kMatrices = 9;
   constexpr double kEntryBytes = std::is_same_v<T, float> ? 8 : 16;
   constexpr double kPanelColumns = 16;
   const auto n = static_cast<double>(problem.n);

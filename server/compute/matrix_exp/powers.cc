@@ -33,7 +33,10 @@ Powers<T>::Powers(const Matrix<const T>& a, runtime::BufferPool& pool, std::vect
     for (int64_t j = 0; j < n_; ++j) c.row(i)[j] = static_cast<T>(to_unit(static_cast<double>(a.row(i)[j])));
   }
   norm_ = NormOne(AsConst(c));
-  if (!balance_.empty()) Balance(balance_, c);
+  if (!balance_.empty()) {
+    Balance(balance_, c);
+    Normalize();
+  }
   double norm = balance_.empty() ? norm_ : NormOne(AsConst(c));
   // The shift has to be a T, so that taking it off and putting it back mean the same number.
   if (const auto mean = static_cast<T>(MeanDiagonal(c)); mean != 0) {
@@ -44,10 +47,23 @@ Powers<T>::Powers(const Matrix<const T>& a, runtime::BufferPool& pool, std::vect
       norm = shifted;
     } else {
       // Formed anew: adding the mean again would round.
-      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_unit(static_cast<double>(a.row(i)[i])));
+      const PowerOfTwo to_final_unit(-exponent_);
+      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a.row(i)[i])));
     }
   }
   log_norms_[0] = std::log2(norm);
+}
+
+// Brings the largest entry of C back to [1/2, 1).
+template <typename T>
+void Powers<T>::Normalize() {
+  const Matrix<T> c = power(1);
+  int shift = 0;
+  std::frexp(MaxAbs(AsConst(c)), &shift);
+  const PowerOfTwo down(-shift);
+  for (int64_t k = 0; k < n_ * n_; ++k) c.data[k] = static_cast<T>(down(static_cast<double>(c.data[k])));
+  norm_ = down(norm_);
+  exponent_ += shift;
 }
 
 template <typename T>

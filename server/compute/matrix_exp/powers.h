@@ -13,8 +13,8 @@
 
 namespace attend::compute {
 
-// D^-1 A D - shift I = C 2^exponent, D = diag(2^balance), with max |c_ij| in [1/2, 1) or thereabouts: no power of C
-// overflows. The shift is the mean of the diagonal where that makes the norm less, otherwise 0.
+// D^-1 A D - shift I = C 2^exponent, D = diag(2^balance), with max |c_ij| in [1/2, 1) before the shift: no power
+// of C overflows. The shift is the mean of the diagonal where that makes the norm less, otherwise 0.
 template <typename T>
 class Powers {
  public:
@@ -39,6 +39,8 @@ class Powers {
   const std::vector<int>& balance() const { return balance_; }
 
  private:
+  void Normalize();
+
   static size_t Slot(int k) { return k == 6 ? 3 : static_cast<size_t>(k - 1); }
 
   const int64_t n_;
