@@ -24,8 +24,9 @@ class PythonPeer {
   // Of expm_multiply: [n, p].
   void LoadVectors(int64_t p, const std::vector<double>& vectors);
 
-  // Seconds (of the thread, as ThreadSeconds) of one run of "scipy" (scipy.linalg.expm), "multiply" (scipy.sparse.linalg.expm_multiply) or "torch"
-  // (torch.linalg.matrix_exp); nullopt where python3 or the library is not installed.
+  // Seconds (of the thread, as ThreadSeconds) of one run of "scipy" (scipy.linalg.expm), "multiply"
+  // (scipy.sparse.linalg.expm_multiply) or "torch" (torch.linalg.matrix_exp); nullopt where python3 or the library is
+  // not installed.
   std::optional<double> Run(const std::string& what);
 
  private:

@@ -84,7 +84,9 @@ class CompactSolver {
 
   T* power(int k) const { return matrices_[Slot(k)]; }
 
-  double Norm(const T* a) { return AbsColumnSums(D(), n_, PaddedColumns(), a, stride_, static_cast<T*>(nullptr), sums_); }
+  double Norm(const T* a) {
+    return AbsColumnSums(D(), n_, PaddedColumns(), a, stride_, static_cast<T*>(nullptr), sums_);
+  }
 
   // Whole vectors.
   int64_t PaddedColumns() const {

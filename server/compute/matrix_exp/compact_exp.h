@@ -16,12 +16,12 @@ inline constexpr int64_t kLargestCompact = 128;
 // One matrix and where its exponentials go.
 template <typename T>
 struct CompactProblem {
-  int64_t n = 0;                        // in [2, kLargestCompact]
-  const T* a = nullptr;                 // [n, n], finite
-  absl::Span<const double> times;       // finite
-  int64_t time_step = 1;                // matrices from one time's result and report to the next one's
-  T* result = nullptr;                  // [n, n] for each time
-  MatrixExpReport* reports = nullptr;   // one for each time
+  int64_t n = 0;                       // in [2, kLargestCompact]
+  const T* a = nullptr;                // [n, n], finite
+  absl::Span<const double> times;      // finite
+  int64_t time_step = 1;               // matrices from one time's result and report to the next one's
+  T* result = nullptr;                 // [n, n] for each time
+  MatrixExpReport* reports = nullptr;  // one for each time
 };
 
 // Bytes of scratch memory, to be aligned to 64.

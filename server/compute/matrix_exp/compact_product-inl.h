@@ -16,7 +16,8 @@ namespace attend::compute {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// kRows rows and kVectors vectors of columns of c = a b, or c += a b with kAdd; a, b and c point at the block's own rows and columns.
+// kRows rows and kVectors vectors of columns of c = a b, or c += a b with kAdd; a, b and c point at the block's own
+// rows and columns.
 template <bool kAdd, int kRows, int kVectors, class D, typename T = hn::TFromD<D>>
 HWY_INLINE void ProductBlock(D d, int64_t n, int64_t stride, const T* HWY_RESTRICT a, const T* HWY_RESTRICT b,
                              T* HWY_RESTRICT c) {
@@ -58,13 +59,15 @@ HWY_INLINE void ProductColumns(D d, int64_t n, int64_t stride, const T* a, const
   if (i < n) ProductBlock<kAdd, 1, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
 }
 
-// c = a b, or c += a b with kAdd, all [n, n] with rows `stride` apart, aligned, and padded with zeros to whole vectors. c is neither a nor b.
+// c = a b, or c += a b with kAdd, all [n, n] with rows `stride` apart, aligned, and padded with zeros to whole vectors.
+// c is neither a nor b.
 template <bool kAdd, class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void CompactProduct(D d, int64_t n, int64_t stride, const T* a, const T* b, T* c) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t vectors = (n + lanes - 1) / lanes;
   int64_t v = 0;
-  for (; v + 3 <= vectors && vectors - v != 4; v += 3) ProductColumns<kAdd, 3>(d, n, stride, a, b + v * lanes, c + v * lanes);
+  for (; v + 3 <= vectors && vectors - v != 4; v += 3)
+    ProductColumns<kAdd, 3>(d, n, stride, a, b + v * lanes, c + v * lanes);
   for (; v + 2 <= vectors; v += 2) ProductColumns<kAdd, 2>(d, n, stride, a, b + v * lanes, c + v * lanes);
   if (v < vectors) ProductColumns<kAdd, 1>(d, n, stride, a, b + v * lanes, c + v * lanes);
 }

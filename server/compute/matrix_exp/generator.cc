@@ -88,9 +88,8 @@ absl::Status SumSeries(runtime::Executor& executor, runtime::BufferPool& pool, c
 
 // Squares `value` up to `squarings` times; stops where squaring changes nothing any more, which makes it `settled`.
 // `done_squarings` counts.
-absl::Status Square(runtime::Executor& executor, runtime::BufferPool& pool, int squarings,
-                    PairAccuracy& accuracy, WideMatrix& value, WideMatrix& spare, uint32_t& done_squarings,
-                    bool& settled) {
+absl::Status Square(runtime::Executor& executor, runtime::BufferPool& pool, int squarings, PairAccuracy& accuracy,
+                    WideMatrix& value, WideMatrix& spare, uint32_t& done_squarings, bool& settled) {
   const double unchanged = value.precision() == Precision::kDouble ? 0x1p-44 : 0x1p-70;
   for (int k = 0; k < squarings; ++k) {
     accuracy.tolerance = ProductTolerance(squarings - k - 1);
@@ -152,8 +151,8 @@ void MeasureResult(const Matrix<T>& result, MatrixExpReport& report) {
 
 double Log2(DoubleDouble a) { return std::log2(a.hi); }
 
-// The series at 1 / 2^plan.squarings and `squarings` squarings, each product as accurate as these need. `settled`: as many
-// more would change nothing.
+// The series at 1 / 2^plan.squarings and `squarings` squarings, each product as accurate as these need. `settled`: as
+// many more would change nothing.
 template <typename T>
 absl::Status SumAndSquare(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
                           const Rates& rates, const SeriesPlan& plan, int squarings, WideMatrix& value,
@@ -176,7 +175,8 @@ absl::Status SumAndSquare(runtime::Executor& executor, runtime::BufferPool& pool
 template <typename T>
 absl::Status ScaleSumSquare(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
                             const Rates& rates, const Matrix<T>& result, MatrixExpReport& report) {
-  // Most chains settle within as many squarings, whatever the norm; products need not be accurate enough for more, then.
+  // Most chains settle within as many squarings, whatever the norm; products need not be accurate enough for more,
+  // then.
   constexpr int kExpectedSquarings = 14;
   const int64_t n = g.rows;
   constexpr Precision kPrecision = PrecisionFor<T>();
@@ -187,8 +187,7 @@ absl::Status ScaleSumSquare(runtime::Executor& executor, runtime::BufferPool& po
   const bool may_settle = kPrecision == Precision::kDoubleDouble && plan.squarings > kExpectedSquarings;
   bool settled = false;
   for (int squarings : {may_settle ? kExpectedSquarings : plan.squarings, plan.squarings}) {
-    absl::Status done =
-        SumAndSquare(executor, pool, g, rates, plan, squarings, value, spare, report, settled);
+    absl::Status done = SumAndSquare(executor, pool, g, rates, plan, squarings, value, spare, report, settled);
     if (!done.ok()) return done;
     if (settled || squarings == plan.squarings) break;
   }

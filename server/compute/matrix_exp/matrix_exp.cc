@@ -61,7 +61,8 @@ class Batch {
     const double matrix_flops = kTypicalProducts * 2 * n * n * n * static_cast<double>(problem_.times.size());
     // Handing out a tile costs as much as some small matrices.
     constexpr double kLeastTileFlops = 1e6;
-    const auto per_tile = static_cast<int64_t>(std::ceil(kLeastTileFlops / std::max(matrix_flops, kLeastTileFlops / 64)));
+    const auto per_tile =
+        static_cast<int64_t>(std::ceil(kLeastTileFlops / std::max(matrix_flops, kLeastTileFlops / 64)));
     const int64_t tiles = (problem_.batch + per_tile - 1) / per_tile;
     return executor.ForEachTile(tiles, matrix_flops * static_cast<double>(per_tile), [&](int64_t tile, int worker) {
       runtime::InlineExecutor nested(executor.cancellation());
@@ -159,8 +160,8 @@ double MatrixExpFlops(int64_t n, const std::vector<MatrixExpReport>& reports) {
 
 template <typename T>
 double MatrixExpWorkspaceBytes(const MatrixExpProblem<T>& problem, int workers) {
-  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them, and the slices
-  // of two pairs; and the panels of a pair product for each worker.
+  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them, and the
+  // slices of two pairs; and the panels of a pair product for each worker.
   constexpr double kMatrices = 9;
   constexpr double kEntryBytes = std::is_same_v<T, float> ? 8 : 16;
   constexpr double kPanelColumns = 16;

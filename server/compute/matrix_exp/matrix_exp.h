@@ -30,7 +30,7 @@ struct MatrixExpReport {
   uint32_t degree = 0;
   uint32_t squarings = 0;
   uint32_t products = 0;     // n x n matrix products spent
-  double error_bound = 0;    // estimated relative error in the 1-norm
+  double error_bound = 0;    // of the relative error in the 1-norm, from what was measured (squaring_error.h)
   double row_sum_error = 0;  // max |row sum - 1|, for generators
   double min_entry = 0;      // for generators
 };

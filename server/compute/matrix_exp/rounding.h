@@ -12,9 +12,7 @@ inline double ProductRounding(int64_t n) { return 1 + std::sqrt(static_cast<doub
 
 // Units of PolynomialMagnitude that a Taylor polynomial at a matrix of this norm rounds to: its first terms are there
 // from the start, all others went through products of the matrix.
-inline double EvaluationRounding(int64_t n, double norm) {
-  return 1 + ProductRounding(n) * (norm < 1 ? norm : 1);
-}
+inline double EvaluationRounding(int64_t n, double norm) { return 2 + ProductRounding(n) * (norm < 1 ? norm : 1); }
 
 }  // namespace attend::compute
 

@@ -23,10 +23,10 @@ namespace attend::compute {
 // One row of c on its way: the sums of the three products in c, and what is still to be added.
 struct SlicedRow {
   int64_t n = 0;
-  DoubleDouble a_diagonal;              // a_ii
-  const double* a_hi = nullptr;         // row i of a
+  DoubleDouble a_diagonal;       // a_ii
+  const double* a_hi = nullptr;  // row i of a
   const double* a_lo = nullptr;
-  const double* b_hi = nullptr;         // row i of b
+  const double* b_hi = nullptr;  // row i of b
   const double* b_lo = nullptr;
   const double* b_diagonal_hi = nullptr;  // b_jj
   const double* b_diagonal_lo = nullptr;
@@ -43,8 +43,8 @@ HWY_BEFORE_NAMESPACE();
 namespace attend::compute {
 namespace HWY_NAMESPACE {
 
-// c_ij += a_ii b_ij + a_ij b_jj; good[j / lanes] says whether this vector of entries is accurate enough. The entry on the
-// diagonal is wrong here.
+// c_ij += a_ii b_ij + a_ij b_jj; good[j / lanes] says whether this vector of entries is accurate enough. The entry on
+// the diagonal is wrong here.
 void FinishRow(const SlicedRow& row, bool* good) {
   const PairTag tag;
   const auto lanes = static_cast<int64_t>(hn::Lanes(tag));
@@ -102,7 +102,13 @@ double AboveOf(double largest) {
 class Slices {
  public:
   Slices(runtime::BufferPool& pool, int64_t n, PairPlanes a, PairPlanes b)
-      : n_(n), bits_(LeadingBits(n)), a_(a), b_(b), rows_(static_cast<size_t>(n)), columns_(rows_), a_diagonal_(rows_.size()) {
+      : n_(n),
+        bits_(LeadingBits(n)),
+        a_(a),
+        b_(b),
+        rows_(static_cast<size_t>(n)),
+        columns_(rows_),
+        a_diagonal_(rows_.size()) {
     for (runtime::Buffer& buffer : memory_) buffer = pool.AllocateArray<double>(static_cast<size_t>(n * n));
     FindLargest();
   }
@@ -111,8 +117,10 @@ class Slices {
   bool IsPromising() const { return zeros_ < n_ * (n_ - 1); }
 
   absl::Status Multiply(runtime::Executor& executor, PairPlanes c) {
-    Split(a_, [&](int64_t i, int64_t j) { return rows_[static_cast<size_t>(i)]; }, slice(0), slice(1));
-    Split(b_, [&](int64_t i, int64_t j) { return columns_[static_cast<size_t>(j)]; }, slice(2), slice(3));
+    Split(
+        a_, [&](int64_t i, int64_t j) { return rows_[static_cast<size_t>(i)]; }, slice(0), slice(1));
+    Split(
+        b_, [&](int64_t i, int64_t j) { return columns_[static_cast<size_t>(j)]; }, slice(2), slice(3));
     const Matrix<double> hi(c.hi, n_, n_);
     const Matrix<double> lo(c.lo, n_, n_);
     if (auto done = Gemm(executor, 0, 2, 0.0, hi); !done.ok()) return done;
@@ -217,25 +225,26 @@ absl::Status Slices::Finish(runtime::Executor& executor, runtime::BufferPool& po
   const int64_t vectors = (n_ + lanes - 1) / lanes;
   const int64_t tiles = (n_ + kTileRows - 1) / kTileRows;
   std::atomic<int64_t> redone_vectors = 0;
-  const absl::Status done = executor.ForEachTile(tiles, 64.0 * static_cast<double>(kTileRows * n_), [&](int64_t tile, int worker) {
-    const int64_t begin = tile * kTileRows;
-    const int64_t rows = std::min(kTileRows, n_ - begin);
-    // Vectors of columns in which some row is not accurate enough; the last, incomplete one is always done anew.
-    std::vector<char> bad(static_cast<size_t>(vectors));
-    std::vector<char> good_memory(static_cast<size_t>(vectors));
-    bool* good = reinterpret_cast<bool*>(good_memory.data());
-    for (int64_t i = begin; i < begin + rows; ++i) {
-      std::fill_n(good, vectors, false);
-      finish_row(i, good);
-      for (int64_t v = 0; v < vectors; ++v) bad[static_cast<size_t>(v)] |= !good[v];
-    }
-    for (int64_t v = 0; v < vectors; ++v) {
-      if (!bad[static_cast<size_t>(v)]) continue;
-      ++redone_vectors;
-      PairBlock(pool, n_, a_, b_, c, {begin, rows, v * lanes, std::min(lanes, n_ - v * lanes)});
-    }
-    return absl::OkStatus();
-  });
+  const absl::Status done =
+      executor.ForEachTile(tiles, 64.0 * static_cast<double>(kTileRows * n_), [&](int64_t tile, int worker) {
+        const int64_t begin = tile * kTileRows;
+        const int64_t rows = std::min(kTileRows, n_ - begin);
+        // Vectors of columns in which some row is not accurate enough; the last, incomplete one is always done anew.
+        std::vector<char> bad(static_cast<size_t>(vectors));
+        std::vector<char> good_memory(static_cast<size_t>(vectors));
+        bool* good = reinterpret_cast<bool*>(good_memory.data());
+        for (int64_t i = begin; i < begin + rows; ++i) {
+          std::fill_n(good, vectors, false);
+          finish_row(i, good);
+          for (int64_t v = 0; v < vectors; ++v) bad[static_cast<size_t>(v)] |= !good[v];
+        }
+        for (int64_t v = 0; v < vectors; ++v) {
+          if (!bad[static_cast<size_t>(v)]) continue;
+          ++redone_vectors;
+          PairBlock(pool, n_, a_, b_, c, {begin, rows, v * lanes, std::min(lanes, n_ - v * lanes)});
+        }
+        return absl::OkStatus();
+      });
   redone = static_cast<double>(redone_vectors) / static_cast<double>(vectors * tiles);
   return done;
 }

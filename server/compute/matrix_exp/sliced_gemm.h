@@ -21,11 +21,11 @@ struct PairAccuracy {
 // c = a b, entries >= 0, all [n, n] and contiguous; every entry of c has a relative error of at most the tolerance, or
 // that of PairGemm where it asks for more.
 //
-// Without its diagonal, a = A1 + A2, where A1 holds the leading bits of every row, as many as make all sums of A1 B1 exact
-// in double; b alike by columns. c = A1 B1 + (A1 B2 + A2 b), the second term rounded at 2^-53 of what is already 2^-22 of
-// the rows' and columns' largest entries; products with the diagonals are added as pairs.
-// Extra memory: four [n, n] of double. REQUIRES: c overlaps neither a nor b; n >= 1.
-// Source: Ozaki, Ogita, Oishi and Rump 2012 (error-free splitting).
+// Without its diagonal, a = A1 + A2, where A1 holds the leading bits of every row, as many as make all sums of A1 B1
+// exact in double; b alike by columns. c = A1 B1 + (A1 B2 + A2 b), the second term rounded at 2^-53 of what is already
+// 2^-22 of the rows' and columns' largest entries; products with the diagonals are added as pairs. Extra memory: four
+// [n, n] of double. REQUIRES: c overlaps neither a nor b; n >= 1. Source: Ozaki, Ogita, Oishi and Rump 2012 (error-free
+// splitting).
 absl::Status SlicedGemm(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, PairPlanes a, PairPlanes b,
                         PairPlanes c, PairAccuracy& accuracy);
 

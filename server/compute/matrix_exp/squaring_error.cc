@@ -30,12 +30,12 @@ double SquaringError::LogGrowth(size_t level, double log_product) const {
   for (size_t l = 0; l + 1 < squarings; ++l) {
     const double first = std::ldexp(1.0, static_cast<int>(l));  // i in [first, 2 first)
     const double begin = levels_[level + l].log_norm + late(first);
-    const double end = levels_[level + l + 1].log_norm + late(std::min(2 * first, std::ldexp(0.5, static_cast<int>(squarings)) - 1));
+    const double end =
+        levels_[level + l + 1].log_norm + late(std::min(2 * first, std::ldexp(0.5, static_cast<int>(squarings)) - 1));
     sum += first * std::exp2(std::max(begin, end) + origin);
   }
   constexpr double kSymmetry = 2;  // i and N - 1 - i
-  constexpr double kSafety = 2;
-  return std::min(log_product, std::log2(kSymmetry * kSafety * sum));
+  return std::min(log_product, std::log2(kSymmetry * sum));
 }
 
 double SquaringError::Relative() const {

@@ -5,7 +5,7 @@
 // The norms of these powers are those of exp(t B) at t = i h and 1 - h - i h. Two bounds are made of them, and the less
 // one holds: the product of |exp(t B)| over the binary digits of t, which is rigorous, but counts a hump of |exp(t B)|
 // once for each digit; and the norms measured at t = 1, 1/2, 1/4, .. with values between them interpolated (log-linear
-// in [1/2, 1], the larger neighbour below), doubled, since it is an estimate.
+// in [1/2, 1], the larger neighbour below).
 // Source: Higham 2008, Functions of Matrices, 10.2 (the sum), 10.3 (conditioning through |exp(t B)|).
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_SQUARING_ERROR_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_SQUARING_ERROR_H_

@@ -47,11 +47,7 @@ template <typename T>
 class Series {
  public:
   Series(runtime::Executor& executor, runtime::BufferPool& pool, Powers<T>& powers, const Scaling<T>& scaling)
-      : executor_(executor),
-        powers_(powers),
-        scaling_(scaling),
-        n_(powers.n()),
-        sums_(2 * static_cast<size_t>(n_)) {
+      : executor_(executor), powers_(powers), scaling_(scaling), n_(powers.n()), sums_(2 * static_cast<size_t>(n_)) {
     for (runtime::Buffer& buffer : buffers_) buffer = pool.AllocateArray<T>(static_cast<size_t>(n_ * n_));
     value_ = MatrixOf(0);
     spare_ = MatrixOf(1);
@@ -150,8 +146,8 @@ class Series {
     PowerOfTwo scale(static_cast<int>(exponent_));
     for (int64_t j = 0; j < n_; ++j) {
       if (!balance.empty()) {
-        scale = PowerOfTwo(static_cast<int>(exponent_) + balance[static_cast<size_t>(i)] -
-                           balance[static_cast<size_t>(j)]);
+        scale =
+            PowerOfTwo(static_cast<int>(exponent_) + balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)]);
       }
       out[j] = static_cast<T>(scale(static_cast<double>(row[j])));
       largest = std::max(largest, std::fabs(out[j]));

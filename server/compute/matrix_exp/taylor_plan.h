@@ -2,11 +2,11 @@
 // Pure functions; thread-safe.
 //
 // T_m(B / 2^s)^(2^s) is exp(B + E) with |E| <= unit roundoff * |B| when alpha / 2^s <= theta_m, where alpha^k bounds
-// |B^k| for every k > m. Here |B^k| is bounded by products of norms of powers at hand, the least that any partition of k
-// into their exponents gives: alpha is then far below |B| where B is not normal, and for a random matrix too.
-// Source: Al-Mohy and Higham 2009 (alpha), Al-Mohy and Higham 2011 (the bound for Taylor polynomials). theta_m: the
-// largest x with sum over k of |c_k| x^(k-1) <= unit roundoff, where log(exp(-x) T_m(x)) = sum of c_k x^k, computed
-// with 60 digits. The degrees are those of taylor_polynomial.h.
+// |B^k| for every k > m. Here |B^k| is bounded by products of norms of powers at hand, the least that any partition of
+// k into their exponents gives: alpha is then far below |B| where B is not normal, and for a random matrix too. Source:
+// Al-Mohy and Higham 2009 (alpha), Al-Mohy and Higham 2011 (the bound for Taylor polynomials). theta_m: the largest x
+// with sum over k of |c_k| x^(k-1) <= unit roundoff, where log(exp(-x) T_m(x)) = sum of c_k x^k, computed with 60
+// digits. The degrees are those of taylor_polynomial.h.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_PLAN_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_PLAN_H_
 

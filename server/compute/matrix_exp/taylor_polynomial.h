@@ -7,9 +7,9 @@
 //   degree 18:  N = L_1 L_5, Q = N + L_4;  R + kappa N + (L_3 + Q) Q,  R and each L a combination of I, B, P_2, P_3
 //               and P_6 = P_3^2
 //
-// Source: Bader, Blanes and Casas 2019. Their degree 18 has the identity in two factors whose product rounds as 11 times
-// the result; it is multiplied out here, so that R holds I + B exactly. Every coefficient is 1 / k! within 1e-15 of
-// itself.
+// Source: Bader, Blanes and Casas 2019. Their degree 18 has the identity in two factors whose product rounds as 11
+// times the result; it is multiplied out here, so that R holds I + B exactly. Every coefficient is 1 / k! within 1e-15
+// of itself.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_POLYNOMIAL_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_POLYNOMIAL_H_
 
@@ -29,7 +29,7 @@ inline constexpr Combination kRest = {1, 1, 0, 0, 0};
 namespace taylor8 {
 inline constexpr double kSqrt177 = 13.304134695650070986;
 inline constexpr double kX3 = 2.0 / 3;
-inline constexpr Combination kInner = {0, kX3 * (1 + kSqrt177) / 88, kX3 * (1 + kSqrt177) / 352, 0, 0};
+inline constexpr Combination kInner = {0, kX3*(1 + kSqrt177) / 88, kX3*(1 + kSqrt177) / 352, 0, 0};
 inline constexpr Combination kLeft = {0, 0, kX3, 0, 0};  // + Q
 inline constexpr Combination kRight = {(-271 + 29 * kSqrt177) / (315 * kX3), 11 * (-1 + kSqrt177) / (1260 * kX3),
                                        11 * (-9 + kSqrt177) / (5040 * kX3), 0, 0};
@@ -46,8 +46,7 @@ inline constexpr Combination kL4 = {0, -6.76404519071381882256e-02, 6.7596130177
                                     2.95552570429315521194e-02, -1.39180257516060693404e-05};
 inline constexpr Combination kL5 = {0, 0, -9.23364619367118555360e-02, -1.69364939002081722752e-02,
                                     -1.40086798182036094347e-05};
-inline constexpr Combination kRest = {1, 1, 6.09071425048946472e-01, 1.69424154717016519e-01,
-                                      -4.85762278605524159e-04};
+inline constexpr Combination kRest = {1, 1, 6.09071425048946472e-01, 1.69424154717016519e-01, -4.85762278605524159e-04};
 inline constexpr double kKappa = -1.11485029717743684e+01;
 }  // namespace taylor18
 
