@@ -177,7 +177,7 @@ class CompactSolver {
     for (size_t k = 1; k < coefficients.size(); ++k) {
       if (coefficients[k] == 0) continue;
       factors[count] = static_cast<T>(coefficients[k]);
-      terms[count++] = power(kCombinedPowers[k]);
+      terms[count++] = matrices_[k - 1];  // powers 1, 2, 3 and 6
     }
     Combine(D(), entries_, count, factors, terms, out);
     if (coefficients[0] == 0) return;

@@ -47,8 +47,9 @@ TEST(TaylorPlan, PowersThatVanishNeedNoSquarings) {
 }
 
 TEST(TaylorPlan, PowersThatGrowSlowlyNeedFewerSquaringsThanTheNorm) {
-  // |B| = 32, |B^2| = |B^3| = |B^6| = 32: |B^19| <= |B| |B^6|^3, so that alpha is 2^(20 / 19), or 2^(25 / 23) at 23.
-  const auto plan = PlanTaylor<double>(std::vector<PowerNorm>{{1, 5.0}, {2, 5.0}, {3, 5.0}, {6, 5.0}});
+  // |B| = |B^2| = |B^3| = |B^6| = 2^4.9. Of all exponents above 18, 22 = 6 + 6 + 6 + 3 + 1 takes most norms for its
+  // size: alpha is 2^(5 * 4.9 / 22), below 2 theta, where |B| itself would take 5 squarings.
+  const auto plan = PlanTaylor<double>(std::vector<PowerNorm>{{1, 4.9}, {2, 4.9}, {3, 4.9}, {6, 4.9}});
   EXPECT_EQ(plan->degree, 18);
   EXPECT_EQ(plan->squarings, 1);
 }
