@@ -120,6 +120,15 @@ class CompactSolver {
     return true;
   }
 
+  T AbsRowSum(const T* row) const {
+    const D d;
+    auto sum = hn::Zero(d);
+    for (int64_t j = 0; j < PaddedColumns(); j += static_cast<int64_t>(hn::Lanes(d))) {
+      sum = hn::Add(sum, hn::Abs(hn::Load(d, row + j)));
+    }
+    return hn::GetLane(hn::SumOfLanes(d, sum));
+  }
+
   // Whether a row and its column differ enough for balancing to pay (balance.cc). sums_ are the columns'.
   bool IsUnbalanced() const {
     constexpr T kWorthwhile = 16;
@@ -128,9 +137,7 @@ class CompactSolver {
     for (int64_t i = 0; i < n_; ++i) diagonal = std::max(diagonal, std::fabs(power(1)[i * stride_ + i]));
     for (int64_t i = 0; i < n_; ++i) {
       const T* row = power(1) + i * stride_;
-      T row_sum = 0;
-      for (int64_t j = 0; j < n_; ++j) row_sum += std::fabs(row[j]);
-      const T rest = row_sum - std::fabs(row[i]);
+      const T rest = AbsRowSum(row) - std::fabs(row[i]);
       const T column = sums_[i] - std::fabs(row[i]);
       const T more = std::max(rest, column);
       const T less = std::min(rest, column);
@@ -144,7 +151,7 @@ class CompactSolver {
   // Forms power `wanted` where it is not there yet, out of two that are; counts the product.
   void Need(int wanted, MatrixExpReport& report) {
     double& norm = norms_[Slot(wanted)];
-    if (norm >= 0) return;
+    if (norm >= 0 || wanted == 1) return;
     const int left = wanted == 6 ? 3 : wanted - 1;
     Product(power(left), power(wanted - left), power(wanted));
     norm = Norm(power(wanted));
