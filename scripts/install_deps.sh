@@ -19,7 +19,7 @@ build_packages=(
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   libcairo2-dev fontconfig fonts-dejavu-core
 )
-test_packages=(libgtest-dev libgmock-dev libbenchmark-dev python3-grpcio python3-numpy python3-protobuf)
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev python3-grpcio python3-numpy python3-protobuf python3-scipy)
 
 apt_get() {
   local command=(apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@")

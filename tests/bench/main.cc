@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/bench/attention_bench.h"
+#include "tests/bench/expm_bench.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/project_bench.h"
 
@@ -19,6 +20,8 @@ int main(int argc, char** argv) {
       {"attention_memory", attend::bench::BenchAttentionMemory},
       {"attention_tokens", attend::bench::BenchAttentionTokens},
       {"attention_window", attend::bench::BenchAttentionWindow},
+      {"expm", attend::bench::BenchExpm},
+      {"expm_action", attend::bench::BenchExpmAction},
       {"low_rank", attend::bench::BenchLowRank},
       {"project", attend::bench::BenchProject},
   };

@@ -4,15 +4,14 @@
 #include <cmath>
 
 #include "server/compute/matrix_exp/exp_adjoint.h"
-#include "server/compute/matrix_exp/taylor.h"
 
 namespace attend::compute {
 
 template <typename T>
 absl::Status GeneralMethod<T>::Exp(runtime::Executor& executor, double time, const Matrix<T>& result,
                                    MatrixExpReport& report) {
-  if (!powers_) powers_.emplace(this->a_, this->pool_);
-  return TaylorExp(executor, this->pool_, *powers_, time, result, report);
+  if (!exp_) exp_.emplace(this->a_, this->pool_);
+  return exp_->Run(executor, time, result, report);
 }
 
 template <typename T>
@@ -24,7 +23,7 @@ absl::Status GeneralMethod<T>::AddExpAdjoint(runtime::Executor& executor, double
 
 template <typename T>
 double GeneralMethod<T>::ApplyExpFlops(double time, int64_t p) const {
-  constexpr double kPolynomialProducts = 7;
+  constexpr double kPolynomialProducts = 5;
   const auto n = static_cast<double>(this->a_.rows);
   const double squarings = std::max(0.0, std::ceil(std::log2(std::max(1.0, this->ReportedNorm(time) / 2))));
   return (kPolynomialProducts + squarings) * 2 * n * n * n + 2 * n * n * static_cast<double>(p);

@@ -4,8 +4,8 @@
 
 #include <optional>
 
+#include "server/compute/matrix_exp/general_exp.h"
 #include "server/compute/matrix_exp/method.h"
-#include "server/compute/matrix_exp/powers.h"
 
 namespace attend::compute {
 
@@ -23,7 +23,7 @@ class GeneralMethod : public Method<T> {
   double AdjointFlops(double time) const override;
 
  private:
-  std::optional<Powers<T>> powers_;
+  std::optional<GeneralExp<T>> exp_;
 };
 
 }  // namespace attend::compute

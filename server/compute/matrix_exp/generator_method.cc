@@ -28,7 +28,7 @@ class GeneratorMethod final : public GeneralMethod<T> {
     return done;
   }
 
-  // GeneratorExpAdjoint reads a gradient of T: it gets this one in units in which nothing overflows.
+  // GeneratorExpEntryAdjoint reads a gradient of T: it gets this one in units in which nothing overflows.
   absl::Status AddExpAdjoint(runtime::Executor& executor, double time, const Matrix<const double>& gradient,
                              const Matrix<double>& sum) override {
     const int64_t n = this->a_.rows;
@@ -43,7 +43,7 @@ class GeneratorMethod final : public GeneralMethod<T> {
     std::frexp(MaxAbs(gradient), &exponent);
     Scale(gradient, -exponent, unit);
     this->other_flops_ += AdjointFlops(time);
-    auto done = GeneratorExpAdjoint<T>(executor, this->pool_, this->a_, time, AsConst(unit), exponential, slope);
+    auto done = GeneratorExpEntryAdjoint<T>(executor, this->pool_, this->a_, time, AsConst(unit), exponential, slope);
     if (!done.ok()) return done;
     const PowerOfTwo back(exponent);
     for (int64_t i = 0; i < n; ++i) {

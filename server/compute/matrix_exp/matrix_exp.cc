@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/gemm.h"
+#include "server/compute/matrix_exp/compact_exp.h"
 #include "server/compute/matrix_exp/dense.h"
 #include "server/compute/matrix_exp/method.h"
 #include "server/compute/matrix_exp/norms.h"
@@ -97,10 +99,19 @@ class Batch {
     }
     constexpr double kTypicalProducts = 12;
     const auto n = static_cast<double>(problem_.n);
-    const double tile_flops = kTypicalProducts * 2 * n * n * n * static_cast<double>(problem_.times.size());
-    return executor.ForEachTile(problem_.batch, tile_flops, [&](int64_t index, int worker) {
+    const double matrix_flops = kTypicalProducts * 2 * n * n * n * static_cast<double>(problem_.times.size());
+    // Handing out a tile costs as much as some small matrices.
+    constexpr double kLeastTileFlops = 1e6;
+    const auto per_tile =
+        static_cast<int64_t>(std::ceil(kLeastTileFlops / std::max(matrix_flops, kLeastTileFlops / 64)));
+    const int64_t tiles = (problem_.batch + per_tile - 1) / per_tile;
+    return executor.ForEachTile(tiles, matrix_flops * static_cast<double>(per_tile), [&](int64_t tile, int worker) {
       runtime::InlineExecutor nested(executor.cancellation());
-      return RunMatrix(nested, index);
+      const int64_t end = std::min(problem_.batch, (tile + 1) * per_tile);
+      for (int64_t index = tile * per_tile; index < end; ++index) {
+        if (auto done = RunMatrix(nested, index); !done.ok()) return done;
+      }
+      return absl::OkStatus();
     });
   }
 
@@ -112,7 +123,8 @@ class Batch {
       if (auto holds = CheckStructure(a, *problem_.structure, index); !holds.ok()) return holds;
     }
     MatrixSolver<T> solver(pool_, problem_, a);
-    for (size_t k = 0; k < problem_.times.size() && !problem_.acts(); ++k) {
+    const bool in_cache = !problem_.acts() && IsGeneral(solver) && RunCompact(index);
+    for (size_t k = 0; k < problem_.times.size() && !problem_.acts() && !in_cache; ++k) {
       const double time = problem_.times[k];
       auto done = solver.At(time).Exp(executor, time, ResultAt(k, index), ReportAt(k, index));
       if (!done.ok()) return OfMatrix(done, index);
@@ -128,6 +140,27 @@ class Batch {
     }
     flops_[static_cast<size_t>(index)] = solver.other_flops();
     return absl::OkStatus();
+  }
+
+  // Whether no time allows a better way.
+  bool IsGeneral(MatrixSolver<T>& solver) const {
+    return problem_.n > 1 && std::all_of(problem_.times.begin(), problem_.times.end(), [&](double time) {
+             return solver.StructureAt(time) == MatrixStructure::kGeneral;
+           });
+  }
+
+  // Whether matrix `index` could be done in the cache.
+  bool RunCompact(int64_t index) {
+    const int64_t n = problem_.n;
+    if (n > kLargestCompact) return false;
+    CompactProblem<T> compact;
+    compact.n = n;
+    compact.a = problem_.a + index * n * n;
+    compact.times = problem_.times;
+    compact.time_step = problem_.batch;
+    compact.result = result_.result + index * n * n;
+    compact.reports = &result_.reports[static_cast<size_t>(index)];
+    return CompactExp(compact, pool_.Allocate(CompactBytes<T>(n)).data());
   }
 
   absl::Status Act(runtime::Executor& executor, int64_t index, MatrixSolver<T>& solver) {
@@ -253,9 +286,9 @@ double MatrixExpFlops(int64_t n, int64_t cols, const std::vector<MatrixExpReport
 
 template <typename T>
 double MatrixExpWorkspaceBytes(const MatrixExpProblem<T>& problem, int workers) {
-  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them; and the
-  // panels of a pair product for each worker.
-  constexpr double kMatrices = 7;
+  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them, and the
+  // slices of two pairs; and the panels of a pair product for each worker.
+  constexpr double kMatrices = 9;
   constexpr double kEntryBytes = std::is_same_v<T, float> ? 8 : 16;
   constexpr double kPanelColumns = 16;
   const auto n = static_cast<double>(problem.n);

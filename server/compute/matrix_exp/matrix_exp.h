@@ -42,7 +42,7 @@ struct MatrixExpReport {
   uint32_t squarings = 0;          // where exp(t A) B came without exp(t A): the steps that t was cut into
   uint32_t products = 0;           // n x n matrix products spent
   uint32_t action_products = 0;    // products of A with [n, p]: > 0 where exp(t A) B came without exp(t A)
-  double error_bound = 0;          // estimated relative error in the 1-norm
+  double error_bound = 0;          // of the relative error in the 1-norm, from what was measured
   double row_sum_error = 0;        // max |row sum - 1|, for generators' exp
   double min_entry = 0;            // for generators' exp
   double orthogonality_error = 0;  // max |R^T R - I|, for skew-symmetric matrices' exp

@@ -18,9 +18,9 @@ namespace attend::compute {
 template <typename T>
 struct Question {
   int64_t n = 0;
-  std::vector<T> a;  // [batch, n, n]
+  std::vector<T> a = {};  // [batch, n, n]
   std::vector<double> times = {1.0};
-  std::optional<MatrixStructure> structure;
+  std::optional<MatrixStructure> structure = {};
   int64_t p = -1;         // >= 0: the action
   std::vector<T> b = {};  // [batch, n, p], or [n, p] for all
   bool b_is_shared = false;
