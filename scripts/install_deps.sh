@@ -20,8 +20,7 @@ build_packages=(
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   libcairo2-dev fontconfig fonts-dejavu-core
 )
-test_packages=(libgtest-dev libgmock-dev libbenchmark-dev python3-grpcio python3-numpy python3-protobuf
-               python3-scipy)
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev python3-grpcio python3-numpy python3-protobuf python3-scipy)
 bench_packages=(python3-torch)
 
 apt_get() {

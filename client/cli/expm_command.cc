@@ -18,23 +18,32 @@ constexpr char kExamples[] =
     "Examples:\n"
     "  attend expm --a a.npy --output e.npy\n"
     "  attend expm --a generator.npy --structure generator --times 0.1,1,2 --output e.npy --json\n"
+    "  attend expm --a a.npy --apply-to b.npy --grad-output g.npy --grad-a da.npy --grad-apply-to db.npy\n"
     "  attend expm --a - --output - < a.npy > e.npy\n";
 
 // Many small matrices would scroll everything else away.
 constexpr int kReportLines = 20;
 
-std::string ReportTable(const v1::MatrixExpResponse& response) {
+// What was measured of the result, or how exp(tA) B came without exp(tA).
+std::string Checks(const v1::MatrixExpReport& report, bool acts) {
+  if (report.action_products() > 0) return fmt::format("{} products of A with B", report.action_products());
+  if (acts) return "";
+  if (report.structure() == v1::STRUCTURE_GENERATOR) {
+    return fmt::format("|row sum - 1| {:.1e}, least entry {:.1e}", report.row_sum_error(), report.min_entry());
+  }
+  if (report.structure() == v1::STRUCTURE_SKEW_SYMMETRIC) {
+    return fmt::format("|R'R - I| {:.1e}", report.orthogonality_error());
+  }
+  return "";
+}
+
+std::string ReportTable(const v1::MatrixExpResponse& response, bool acts) {
   std::string table = fmt::format("{:>5} {:<14} {:>10} {:>6} {:>9} {:>8} {:>11}  {}\n", "#", "structure", "norm1",
                                   "degree", "squarings", "products", "error bound", "checks");
   const int lines = std::min(response.reports_size(), kReportLines);
   for (int i = 0; i < lines; ++i) {
     const v1::MatrixExpReport& report = response.reports(i);
-    std::string checks;
-    if (report.structure() == v1::STRUCTURE_GENERATOR) {
-      checks = fmt::format("|row sum - 1| {:.1e}, least entry {:.1e}", report.row_sum_error(), report.min_entry());
-    } else if (report.structure() == v1::STRUCTURE_SKEW_SYMMETRIC) {
-      checks = fmt::format("|R'R - I| {:.1e}", report.orthogonality_error());
-    }
+    const std::string checks = Checks(report, acts);
     table +=
         std::string(absl::StripTrailingAsciiWhitespace(fmt::format(
             "{:>5} {:<14} {:>10.3e} {:>6} {:>9} {:>8} {:>11.1e}  {}", i, StructureName(report.structure()),
@@ -58,7 +67,8 @@ nlohmann::ordered_json ReportsJson(const v1::MatrixExpResponse& response) {
                        {"error_bound", report.error_bound()},
                        {"row_sum_error", report.row_sum_error()},
                        {"min_entry", report.min_entry()},
-                       {"orthogonality_error", report.orthogonality_error()}});
+                       {"orthogonality_error", report.orthogonality_error()},
+                       {"action_products", report.action_products()}});
   }
   return reports;
 }
@@ -84,16 +94,29 @@ class ExpmCommand : public Command {
         ->type_name("FILE")
         ->group("Results");
     app->add_flag("--diagnostics", diagnostics_, "Is A a generator, and exp(tA) as a Markov chain")->group("Results");
+    app->add_option("--grad-a", grad_a_, "The gradient by A [..., n, n]; needs --grad-output")
+        ->type_name("FILE")
+        ->needs("--grad-output")
+        ->group("Results");
+    app->add_option("--grad-apply-to", grad_apply_to_, "The gradient by B; needs --apply-to and --grad-output")
+        ->type_name("FILE")
+        ->needs("--grad-output")
+        ->needs("--apply-to")
+        ->group("Results");
     app->footer(kExamples);
     return app;
   }
 
   int Run(Session& session) override {
     v1::MatrixExpRequest request;
-    absl::Status status = session.files().ClaimOutput(output_);
+    absl::Status status;
+    for (const std::string& path : {output_, grad_a_, grad_apply_to_}) {
+      if (status.ok()) status = session.files().ClaimOutput(path);
+    }
     if (status.ok()) status = inputs_.Fill(session.files(), input_type_.dtype(), request);
     if (!status.ok()) return session.UsageFailure(status);
     request.set_diagnostics(diagnostics_);
+    acts_ = request.has_apply_to();
     request.mutable_times()->Add(times_.begin(), times_.end());
     if (structure_ != "auto") {
       v1::Structure structure = v1::STRUCTURE_UNSPECIFIED;
@@ -110,16 +133,31 @@ class ExpmCommand : public Command {
 
  private:
   int Deliver(Session& session, const v1::MatrixExpResponse& response, double round_trip_seconds) const {
-    if (!output_.empty()) {
-      const absl::Status status = session.files().WriteTensor(output_, response.result());
-      if (!status.ok()) return session.UsageFailure(status);
+    struct Result {
+      const char* name;
+      const v1::Tensor& tensor;
+      const std::string& path;
+      bool present;
+    };
+    const Result results[] = {
+        {"result", response.result(), output_, true},
+        {"grad_a", response.grad_a(), grad_a_, response.has_grad_a()},
+        {"grad_apply_to", response.grad_apply_to(), grad_apply_to_, response.has_grad_apply_to()}};
+    std::string lines;
+    nlohmann::ordered_json tensors;
+    for (const Result& result : results) {
+      if (!result.present) continue;
+      if (!result.path.empty()) {
+        const absl::Status status = session.files().WriteTensor(result.path, result.tensor);
+        if (!status.ok()) return session.UsageFailure(status);
+      }
+      lines += TensorLine(result.name, result.tensor, result.path);
+      tensors[result.name] = TensorJson(result.tensor, result.path);
     }
-    session.console().Text(TensorLine("result", response.result(), output_) + ReportTable(response));
+    session.console().Text(lines + ReportTable(response, acts_));
     if (diagnostics_) session.console().Text(DiagnosticsTable(response));
     session.console().Note(StatsLine(response.stats(), round_trip_seconds));
-    nlohmann::ordered_json document = {{"ok", true},
-                                       {"tensors", {{"result", TensorJson(response.result(), output_)}}},
-                                       {"reports", ReportsJson(response)}};
+    nlohmann::ordered_json document = {{"ok", true}, {"tensors", tensors}, {"reports", ReportsJson(response)}};
     if (diagnostics_) document["diagnostics"] = DiagnosticsJson(response);
     document["stats"] = StatsJson(response.stats(), round_trip_seconds);
     session.console().Json(document);
@@ -128,12 +166,18 @@ class ExpmCommand : public Command {
 
   TensorFlags<v1::MatrixExpRequest> inputs_{
       {"--a", "[..., n, n]", &v1::MatrixExpRequest::mutable_a},
-      {"--apply-to", "B [..., n, p]: compute exp(tA) B instead", &v1::MatrixExpRequest::mutable_apply_to}};
+      {"--apply-to", "B [..., n, p], or [n, p] for all: compute exp(tA) B instead",
+       &v1::MatrixExpRequest::mutable_apply_to},
+      {"--grad-output", "dL/d result, of its shape: compute the gradients too",
+       &v1::MatrixExpRequest::mutable_grad_output}};
   std::vector<double> times_;
   std::string structure_ = "auto";
   InputTypeFlag input_type_;
   bool diagnostics_ = false;
+  bool acts_ = false;
   std::string output_;
+  std::string grad_a_;
+  std::string grad_apply_to_;
 };
 
 }  // namespace

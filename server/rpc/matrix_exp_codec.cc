@@ -26,12 +26,41 @@ struct MatrixExpInputs {
   Tensor a;                   // [..., n, n]
   std::vector<double> times;  // empty: {1}, and no times dimension in the answer
   std::optional<MatrixStructure> structure;
+  std::optional<Tensor> apply_to;  // [..., n, p] with a's leading dimensions, or [n, p]
+  std::optional<Tensor> grad_output;
+  bool apply_to_is_shared = false;
   bool diagnostics = false;
+
+  Shape OutputShape() const {
+    Shape shape;
+    if (!times.empty()) shape.push_back(static_cast<int64_t>(times.size()));
+    shape.insert(shape.end(), a.shape().begin(), a.shape().end());
+    if (apply_to) shape.back() = apply_to->shape().back();
+    return shape;
+  }
 };
+
+v1::Structure ToWire(MatrixStructure structure) {
+  switch (structure) {
+    case MatrixStructure::kGeneral:
+      return v1::STRUCTURE_GENERAL;
+    case MatrixStructure::kGenerator:
+      return v1::STRUCTURE_GENERATOR;
+    case MatrixStructure::kSkewSymmetric:
+      return v1::STRUCTURE_SKEW_SYMMETRIC;
+    case MatrixStructure::kSymmetric:
+      return v1::STRUCTURE_SYMMETRIC;
+    case MatrixStructure::kTriangular:
+      return v1::STRUCTURE_TRIANGULAR;
+    case MatrixStructure::kDiagonal:
+      return v1::STRUCTURE_DIAGONAL;
+  }
+  return v1::STRUCTURE_UNSPECIFIED;
+}
 
 v1::MatrixExpReport ToWire(const compute::MatrixExpReport& report) {
   v1::MatrixExpReport wire;
-  wire.set_structure(report.structure == MatrixStructure::kGenerator ? v1::STRUCTURE_GENERATOR : v1::STRUCTURE_GENERAL);
+  wire.set_structure(ToWire(report.structure));
   wire.set_norm1(report.norm1);
   wire.set_degree(report.degree);
   wire.set_squarings(report.squarings);
@@ -39,6 +68,8 @@ v1::MatrixExpReport ToWire(const compute::MatrixExpReport& report) {
   wire.set_error_bound(report.error_bound);
   wire.set_row_sum_error(report.row_sum_error);
   wire.set_min_entry(report.min_entry);
+  wire.set_orthogonality_error(report.orthogonality_error);
+  wire.set_action_products(report.action_products);
   return wire;
 }
 
@@ -52,23 +83,42 @@ class MatrixExpOperation final : public Operation {
     problem_.a = in_.a.data<T>();
     problem_.times = in_.times.empty() ? std::vector<double>{1.0} : in_.times;
     problem_.structure = in_.structure;
+    if (in_.apply_to) {
+      problem_.apply_to = in_.apply_to->data<T>();
+      problem_.p = in_.apply_to->shape().back();
+      problem_.apply_to_is_shared = in_.apply_to_is_shared;
+    }
+    if (in_.grad_output) problem_.grad_output = in_.grad_output->data<T>();
   }
 
   double ResponseBytes() const override {
-    constexpr double kReportBytes = 80;  // at most, serialized
-    return static_cast<double>(problem_.times.size()) *
-               (static_cast<double>(in_.a.bytes()) + kReportBytes * static_cast<double>(problem_.batch)) +
-           DiagnosticsBytes();
+    constexpr double kReportBytes = 100;  // at most, serialized
+    const auto matrices = static_cast<double>(problem_.times.size()) * static_cast<double>(problem_.batch);
+    double bytes = kReportBytes * matrices;
+    bytes += matrices * static_cast<double>(problem_.n) * static_cast<double>(problem_.result_cols()) * sizeof(T);
+    if (in_.grad_output) bytes += static_cast<double>(in_.a.bytes());
+    if (in_.grad_output && in_.apply_to) bytes += static_cast<double>(in_.apply_to->bytes());
+    return bytes + DiagnosticsBytes();
   }
   double WorkspaceBytes(int workers) const override {
     const double diagnostics = in_.diagnostics ? compute::ChainWorkspaceBytes(Results(), problem_.n, workers) : 0;
     return compute::MatrixExpWorkspaceBytes(problem_, workers) + diagnostics;
   }
-  double Flops() const override { return compute::MatrixExpFlops(problem_.n, result_.reports); }
+  double Flops() const override {
+    return compute::MatrixExpFlops(problem_.n, problem_.result_cols(), result_.reports) + result_.other_flops;
+  }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
-    output_ = Tensor(compute::DTypeOf<T>(), OutputShape(), pool);
+    output_ = Tensor(compute::DTypeOf<T>(), in_.OutputShape(), pool);
     result_.result = output_.data<T>();
+    if (in_.grad_output) {
+      grad_a_ = Tensor(compute::DTypeOf<T>(), in_.a.shape(), pool);
+      result_.grad_a = grad_a_.data<T>();
+    }
+    if (in_.grad_output && in_.apply_to) {
+      grad_apply_to_ = Tensor(compute::DTypeOf<T>(), in_.apply_to->shape(), pool);
+      result_.grad_apply_to = grad_apply_to_.data<T>();
+    }
     const absl::Status status = compute::MatrixExp(executor, pool, problem_, result_);
     // The only thing a checked request can still have wrong.
     if (absl::IsInvalidArgument(status)) return InvalidField("structure", status.message(), "a matrix that has it");
@@ -77,6 +127,10 @@ class MatrixExpOperation final : public Operation {
 
   void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
     writer.AddTensor(v1::MatrixExpResponse::kResultFieldNumber, std::move(output_));
+    if (in_.grad_output) writer.AddTensor(v1::MatrixExpResponse::kGradAFieldNumber, std::move(grad_a_));
+    if (in_.grad_output && in_.apply_to) {
+      writer.AddTensor(v1::MatrixExpResponse::kGradApplyToFieldNumber, std::move(grad_apply_to_));
+    }
     for (const compute::MatrixExpReport& report : result_.reports) {
       writer.AddMessage(v1::MatrixExpResponse::kReportsFieldNumber, ToWire(report));
     }
@@ -103,17 +157,12 @@ class MatrixExpOperation final : public Operation {
     return compute::DiagnoseChains(executor, pool, Results(), n, result_.result, chains_);
   }
 
-  Shape OutputShape() const {
-    Shape shape;
-    if (!in_.times.empty()) shape.push_back(static_cast<int64_t>(in_.times.size()));
-    shape.insert(shape.end(), in_.a.shape().begin(), in_.a.shape().end());
-    return shape;
-  }
-
   const MatrixExpInputs in_;
   compute::MatrixExpProblem<T> problem_;  // views of in_
   compute::MatrixExpResult<T> result_;
   Tensor output_;
+  Tensor grad_a_;
+  Tensor grad_apply_to_;
   std::vector<compute::GeneratorDiagnostics> generators_;  // [batch], where wanted
   std::vector<compute::ChainDiagnostics> chains_;          // [times * batch], likewise
 };
@@ -127,10 +176,13 @@ absl::StatusOr<std::optional<MatrixStructure>> ReadStructure(v1::Structure struc
     case v1::STRUCTURE_GENERATOR:
       return MatrixStructure::kGenerator;
     case v1::STRUCTURE_SKEW_SYMMETRIC:
+      return MatrixStructure::kSkewSymmetric;
     case v1::STRUCTURE_SYMMETRIC:
+      return MatrixStructure::kSymmetric;
     case v1::STRUCTURE_TRIANGULAR:
+      return MatrixStructure::kTriangular;
     case v1::STRUCTURE_DIAGONAL:
-      return UnsupportedField("structure", v1::Structure_Name(structure));
+      return MatrixStructure::kDiagonal;
     default:
       return InvalidField("structure", absl::StrCat("the unknown value ", static_cast<int>(structure)),
                           "a Structure of the contract");
@@ -147,14 +199,39 @@ absl::Status ReadMatrix(const v1::MatrixExpRequest& request, FieldReader& reader
   return CheckDimension("a", "columns", a.dim(a.rank() - 1), a.dim(a.rank() - 2), "as many as rows");
 }
 
+absl::Status ReadApplyTo(const v1::MatrixExpRequest& request, FieldReader& reader, MatrixExpInputs& in) {
+  if (!request.has_apply_to()) return absl::OkStatus();
+  Tensor& b = in.apply_to.emplace();
+  RETURN_IF_ERROR(reader.Floating(request.apply_to(), "apply_to", b));
+  RETURN_IF_ERROR(CheckRank(b, "apply_to", 2, compute::kMaxDimensions - 1));
+  RETURN_IF_ERROR(CheckDimension("apply_to", "rows", b.dim(b.rank() - 2), in.a.dim(in.a.rank() - 1), "n of a"));
+  in.apply_to_is_shared = b.rank() == 2 && in.a.rank() > 2;
+  if (in.apply_to_is_shared) return absl::OkStatus();
+  const auto leading = [](const Tensor& tensor) {
+    return absl::MakeConstSpan(tensor.shape()).subspan(0, tensor.shape().size() - 2);
+  };
+  if (leading(b) == leading(in.a)) return absl::OkStatus();
+  return InvalidField(
+      "apply_to.shape", compute::ShapeToString(b.shape()),
+      absl::StrCat("the leading dimensions of a, ", compute::ShapeToString(leading(in.a)), ", or none, to share it"));
+}
+
+absl::Status ReadGradOutput(const v1::MatrixExpRequest& request, FieldReader& reader, MatrixExpInputs& in) {
+  if (!request.has_grad_output()) return absl::OkStatus();
+  Tensor& grad = in.grad_output.emplace();
+  RETURN_IF_ERROR(reader.Floating(request.grad_output(), "grad_output", grad));
+  const Shape expected = in.OutputShape();
+  if (grad.shape() == expected) return absl::OkStatus();
+  return InvalidField("grad_output.shape", compute::ShapeToString(grad.shape()),
+                      absl::StrCat(compute::ShapeToString(expected), ", that of result"));
+}
+
 absl::StatusOr<MatrixExpInputs> ReadInputs(const v1::MatrixExpRequest& request, FieldReader& reader) {
   MatrixExpInputs in;
   if (request.diagnostics() && request.has_apply_to()) {
     return InvalidField("diagnostics", "true with apply_to", "a request for exp(tA), which apply_to does not form");
   }
-  if (request.has_apply_to()) return UnsupportedField("apply_to", "a request for the action exp(tA) B");
   in.diagnostics = request.diagnostics();
-  if (request.has_grad_output()) return UnsupportedField("grad_output", "a request for gradients");
   absl::StatusOr<std::optional<MatrixStructure>> structure = ReadStructure(request.structure());
   if (!structure.ok()) return structure.status();
   in.structure = *structure;
@@ -169,6 +246,8 @@ absl::StatusOr<MatrixExpInputs> ReadInputs(const v1::MatrixExpRequest& request, 
     }
     in.times.push_back(request.times(i));
   }
+  RETURN_IF_ERROR(ReadApplyTo(request, reader, in));
+  RETURN_IF_ERROR(ReadGradOutput(request, reader, in));
   return in;
 }
 

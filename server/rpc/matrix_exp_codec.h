@@ -7,7 +7,7 @@
 
 namespace attend::rpc {
 
-// A RequestDecoder. INVALID_ARGUMENT or UNIMPLEMENTED with the field's name for what cannot be served.
+// A RequestDecoder. INVALID_ARGUMENT with the field's name for what cannot be served.
 absl::StatusOr<std::unique_ptr<Operation>> DecodeMatrixExp(const RequestBytes& request, runtime::BufferPool& pool);
 
 }  // namespace attend::rpc

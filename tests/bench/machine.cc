@@ -16,7 +16,7 @@ SgemmPeak::SgemmPeak() : a_(kSide * kSide, 0.5f), b_(kSide * kSide, 0.25f), c_(k
 }
 
 void SgemmPeak::Run() {
-  const double seconds = Seconds([&] {
+  const double seconds = ThreadSeconds([&] {
     const compute::Operand<float> a(a_.data(), kSide, kSide, kSide);
     const compute::Operand<float> b(b_.data(), kSide, kSide, kSide);
     if (!compute::Gemm(1.0f, a, b, 0.0f, compute::Matrix<float>(c_.data(), kSide, kSide)).ok()) std::abort();
@@ -42,7 +42,7 @@ ReadBandwidth::ReadBandwidth() : memory_(size_t{512} << 20, 0) {
 void ReadBandwidth::Run() {
   // The C library looks for a byte that is not there with the widest loads that the CPU has.
   const void* found = nullptr;
-  const double seconds = Seconds([&] { found = std::memchr(memory_.data(), 1, memory_.size()); });
+  const double seconds = ThreadSeconds([&] { found = std::memchr(memory_.data(), 1, memory_.size()); });
   if (found != nullptr) std::abort();
   best_ = std::max(best_, static_cast<double>(memory_.size()) / seconds);
 }

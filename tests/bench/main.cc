@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/bench/attention_bench.h"
+#include "tests/bench/expm_bench.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/load_bench.h"
 #include "tests/bench/plain_server.h"
@@ -24,6 +25,8 @@ int main(int argc, char** argv) {
       {"attention_window", attend::bench::BenchAttentionWindow},
       {"cancel", attend::bench::BenchCancel},
       {"fairness", attend::bench::BenchFairness},
+      {"expm", attend::bench::BenchExpm},
+      {"expm_action", attend::bench::BenchExpmAction},
       {"low_rank", attend::bench::BenchLowRank},
       {"memory", attend::bench::BenchMemory},
       {"overload", attend::bench::BenchOverload},

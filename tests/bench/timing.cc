@@ -1,5 +1,7 @@
 #include "tests/bench/timing.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <latch>
@@ -11,6 +13,17 @@ double Seconds(absl::FunctionRef<void()> work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double ThreadSeconds(absl::FunctionRef<void()> work) {
+  const auto now = [] {
+    timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double begin = now();
+  work();
+  return now() - begin;
 }
 
 double Median(std::vector<double> values) {

@@ -12,6 +12,9 @@ namespace attend::bench {
 
 double Seconds(absl::FunctionRef<void()> work);
 
+// Of the calling thread alone: what other processes take of its core meanwhile does not count.
+double ThreadSeconds(absl::FunctionRef<void()> work);
+
 // The middle of the values. REQUIRES: there is one.
 double Median(std::vector<double> values);
 

@@ -182,9 +182,10 @@ int FillDirection(const Matrix<const T>& a, const WideMatrix& direction) {
   return exponent;
 }
 
-template <typename T>
-void StoreResult(const Pair& pair, int exponent, double time, const Matrix<T>& exponential,
-                 const Matrix<T>& rate_gradient) {
+enum class Variable { kEntry, kRate };
+
+template <Variable kVariable, typename T>
+void StoreResult(const Pair& pair, int exponent, double time, const Matrix<T>& exponential, const Matrix<T>& gradient) {
   int time_exponent = 0;
   const double time_mantissa = std::frexp(time, &time_exponent);
   const PowerOfTwo from_unit(std::min(exponent + time_exponent, 2000));
@@ -192,18 +193,17 @@ void StoreResult(const Pair& pair, int exponent, double time, const Matrix<T>& e
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < n; ++j) {
       exponential.row(i)[j] = static_cast<T>(pair.value.hi()[i * n + j]);
-      const double slope = pair.slope.hi()[j * n + i] - pair.slope.hi()[i * n + i];
-      rate_gradient.row(i)[j] = static_cast<T>(from_unit(slope * time_mantissa));
+      const double of_diagonal = kVariable == Variable::kRate ? pair.slope.hi()[i * n + i] : 0;
+      const double slope = pair.slope.hi()[j * n + i] - of_diagonal;
+      gradient.row(i)[j] = static_cast<T>(from_unit(slope * time_mantissa));
     }
   }
 }
 
-}  // namespace
-
-template <typename T>
-absl::Status GeneratorExpAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
-                                 double time, const Matrix<const T>& grad_exponential, const Matrix<T>& exponential,
-                                 const Matrix<T>& rate_gradient) {
+template <Variable kVariable, typename T>
+absl::Status Differentiate(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
+                           double time, const Matrix<const T>& grad_exponential, const Matrix<T>& exponential,
+                           const Matrix<T>& gradient) {
   if (g.rows == 0) return absl::OkStatus();
   const Rates rates = MeasureRates(g, time);
   const bool moves = time > 0 && rates.largest.hi > 0;
@@ -214,8 +214,24 @@ absl::Status GeneratorExpAdjoint(runtime::Executor& executor, runtime::BufferPoo
   const double step_rate = FillStep(g, rates, squarings, pair.step());
   const int exponent = FillDirection(grad_exponential, pair.direction());
   if (absl::Status done = pair.Run(squarings, step_rate); !done.ok()) return done;
-  StoreResult(pair.result(), exponent, time, exponential, rate_gradient);
+  StoreResult<kVariable>(pair.result(), exponent, time, exponential, gradient);
   return absl::OkStatus();
+}
+
+}  // namespace
+
+template <typename T>
+absl::Status GeneratorExpAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
+                                 double time, const Matrix<const T>& grad_exponential, const Matrix<T>& exponential,
+                                 const Matrix<T>& rate_gradient) {
+  return Differentiate<Variable::kRate>(executor, pool, g, time, grad_exponential, exponential, rate_gradient);
+}
+
+template <typename T>
+absl::Status GeneratorExpEntryAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
+                                      double time, const Matrix<const T>& grad_exponential,
+                                      const Matrix<T>& exponential, const Matrix<T>& gradient) {
+  return Differentiate<Variable::kEntry>(executor, pool, g, time, grad_exponential, exponential, gradient);
 }
 
 double GeneratorExpAdjointBytes(int64_t n) {
@@ -232,5 +248,11 @@ template absl::Status GeneratorExpAdjoint(runtime::Executor&, runtime::BufferPoo
                                           const Matrix<const float>&, const Matrix<float>&, const Matrix<float>&);
 template absl::Status GeneratorExpAdjoint(runtime::Executor&, runtime::BufferPool&, const Matrix<const double>&, double,
                                           const Matrix<const double>&, const Matrix<double>&, const Matrix<double>&);
+template absl::Status GeneratorExpEntryAdjoint(runtime::Executor&, runtime::BufferPool&, const Matrix<const float>&,
+                                               double, const Matrix<const float>&, const Matrix<float>&,
+                                               const Matrix<float>&);
+template absl::Status GeneratorExpEntryAdjoint(runtime::Executor&, runtime::BufferPool&, const Matrix<const double>&,
+                                               double, const Matrix<const double>&, const Matrix<double>&,
+                                               const Matrix<double>&);
 
 }  // namespace attend::compute

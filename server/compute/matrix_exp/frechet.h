@@ -28,6 +28,12 @@ absl::Status GeneratorExpAdjoint(runtime::Executor& executor, runtime::BufferPoo
                                  double time, const Matrix<const T>& grad_exponential, const Matrix<T>& exponential,
                                  const Matrix<T>& rate_gradient);
 
+// The same with gradient = D: that of every entry of g as if all were free, the diagonal's too.
+template <typename T>
+absl::Status GeneratorExpEntryAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
+                                      double time, const Matrix<const T>& grad_exponential,
+                                      const Matrix<T>& exponential, const Matrix<T>& gradient);
+
 // Bytes of working memory.
 double GeneratorExpAdjointBytes(int64_t n);
 

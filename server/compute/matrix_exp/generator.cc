@@ -43,6 +43,10 @@ void FillShifted(const Matrix<const T>& g, const Rates& rates, int squarings, co
   }
 }
 
+// What one product may change entries by, relatively, with `squarings` to come, each of which doubles it: all products
+// together stay below a unit of roundoff.
+double ProductTolerance(int squarings) { return std::ldexp(1.0, -59 - squarings); }
+
 std::vector<DoubleDouble> InverseFactorials(int degree) {
   std::vector<DoubleDouble> result{{1, 0}};
   for (int k = 1; k <= degree; ++k) result.push_back(result.back() / DoubleDouble{static_cast<double>(k), 0});
@@ -58,19 +62,21 @@ void SetZero(const WideMatrix& a) {
 // value = sum over k <= degree of powers[0]^k / k!, rows normalized, which also takes the shift out again.
 // `powers` holds the first power and gets the others; value and spare change places as products are made.
 absl::Status SumSeries(runtime::Executor& executor, runtime::BufferPool& pool, const SeriesPlan& plan,
-                       std::vector<WideMatrix>& powers, WideMatrix& value, WideMatrix& spare) {
+                       std::vector<WideMatrix>& powers, PairAccuracy& accuracy, WideMatrix& value, WideMatrix& spare) {
   const int64_t n = value.n();
   for (int k = 2; k <= plan.block; ++k) {
     powers.emplace_back(n, value.precision(), pool);
     const auto last = powers.size() - 1;
-    if (auto done = Multiply(executor, pool, powers[last - 1], powers[0], powers[last]); !done.ok()) return done;
+    if (auto done = Multiply(executor, pool, powers[last - 1], powers[0], powers[last], accuracy); !done.ok()) {
+      return done;
+    }
   }
   const std::vector<DoubleDouble> inverse_factorials = InverseFactorials(plan.degree());
   SetZero(value);
   for (int part = plan.blocks - 1; part >= 0; --part) {
     const bool highest = part == plan.blocks - 1;
     if (!highest) {
-      if (auto done = Multiply(executor, pool, value, powers.back(), spare); !done.ok()) return done;
+      if (auto done = Multiply(executor, pool, value, powers.back(), spare, accuracy); !done.ok()) return done;
       std::swap(value, spare);
     }
     const auto begin = inverse_factorials.begin() + part * plan.block;
@@ -80,16 +86,19 @@ absl::Status SumSeries(runtime::Executor& executor, runtime::BufferPool& pool, c
   return NormalizeRows(executor, value);
 }
 
-// Squares `value` up to `squarings` times; stops where squaring changes nothing any more. `done_squarings` counts.
-absl::Status Square(runtime::Executor& executor, runtime::BufferPool& pool, int squarings, WideMatrix& value,
-                    WideMatrix& spare, uint32_t& done_squarings) {
+// Squares `value` up to `squarings` times; stops where squaring changes nothing any more, which makes it `settled`.
+// `done_squarings` counts.
+absl::Status Square(runtime::Executor& executor, runtime::BufferPool& pool, int squarings, PairAccuracy& accuracy,
+                    WideMatrix& value, WideMatrix& spare, uint32_t& done_squarings, bool& settled) {
   const double unchanged = value.precision() == Precision::kDouble ? 0x1p-44 : 0x1p-70;
   for (int k = 0; k < squarings; ++k) {
-    if (auto done = Multiply(executor, pool, value, value, spare); !done.ok()) return done;
+    accuracy.tolerance = ProductTolerance(squarings - k - 1);
+    if (auto done = Multiply(executor, pool, value, value, spare, accuracy); !done.ok()) return done;
     if (auto done = NormalizeRows(executor, spare); !done.ok()) return done;
     std::swap(value, spare);
     ++done_squarings;
-    if (Agree(spare, value, unchanged)) break;
+    settled = Agree(spare, value, unchanged);
+    if (settled) break;
   }
   return absl::OkStatus();
 }
@@ -122,7 +131,8 @@ double ErrorBound(int64_t n, const MatrixExpReport& report) {
   const double terms = static_cast<double>(n) + 8;
   const double rounding = std::numeric_limits<T>::epsilon() / 2;
   if (std::is_same_v<T, float>) return rounding + terms * (report.products + 1) * 0x1p-52;
-  return rounding + 0x1p-60 + std::min(1.0, std::ldexp(terms, static_cast<int>(report.squarings) - 100));
+  return rounding + 0x1p-60 + report.products * ProductTolerance(0) +
+         std::min(1.0, std::ldexp(terms, static_cast<int>(report.squarings) - 100));
 }
 
 template <typename T>
@@ -141,23 +151,47 @@ void MeasureResult(const Matrix<T>& result, MatrixExpReport& report) {
 
 double Log2(DoubleDouble a) { return std::log2(a.hi); }
 
+// The series at 1 / 2^plan.squarings and `squarings` squarings, each product as accurate as these need. `settled`: as
+// many more would change nothing.
+template <typename T>
+absl::Status SumAndSquare(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
+                          const Rates& rates, const SeriesPlan& plan, int squarings, WideMatrix& value,
+                          WideMatrix& spare, MatrixExpReport& report, bool& settled) {
+  std::vector<WideMatrix> powers;
+  powers.emplace_back(g.rows, value.precision(), pool);
+  FillShifted(g, rates, plan.squarings, powers[0]);
+  PairAccuracy accuracy{.tolerance = ProductTolerance(squarings)};
+  if (auto done = SumSeries(executor, pool, plan, powers, accuracy, value, spare); !done.ok()) return done;
+  powers.clear();
+  report.products += static_cast<uint32_t>(plan.products());
+  report.squarings = 0;
+  if (auto done = Square(executor, pool, squarings, accuracy, value, spare, report.squarings, settled); !done.ok()) {
+    return done;
+  }
+  report.products += report.squarings;
+  return absl::OkStatus();
+}
+
 template <typename T>
 absl::Status ScaleSumSquare(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
                             const Rates& rates, const Matrix<T>& result, MatrixExpReport& report) {
+  // Most chains settle within as many squarings, whatever the norm; products need not be accurate enough for more,
+  // then.
+  constexpr int kExpectedSquarings = 14;
   const int64_t n = g.rows;
   constexpr Precision kPrecision = PrecisionFor<T>();
   const double unit = std::log2(rates.time_mantissa) + rates.exponent;
   const SeriesPlan plan = PlanSeries(n, unit + Log2(rates.largest), unit + std::log2(rates.least), kPrecision);
-  std::vector<WideMatrix> powers;
-  powers.emplace_back(n, kPrecision, pool);
-  FillShifted(g, rates, plan.squarings, powers[0]);
   WideMatrix value(n, kPrecision, pool);
   WideMatrix spare(n, kPrecision, pool);
-  if (auto done = SumSeries(executor, pool, plan, powers, value, spare); !done.ok()) return done;
-  powers.clear();
-  if (auto done = Square(executor, pool, plan.squarings, value, spare, report.squarings); !done.ok()) return done;
+  const bool may_settle = kPrecision == Precision::kDoubleDouble && plan.squarings > kExpectedSquarings;
+  bool settled = false;
+  for (int squarings : {may_settle ? kExpectedSquarings : plan.squarings, plan.squarings}) {
+    absl::Status done = SumAndSquare(executor, pool, g, rates, plan, squarings, value, spare, report, settled);
+    if (!done.ok()) return done;
+    if (settled || squarings == plan.squarings) break;
+  }
   report.degree = static_cast<uint32_t>(plan.degree());
-  report.products = static_cast<uint32_t>(plan.products()) + report.squarings;
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < n; ++j) result.row(i)[j] = static_cast<T>(value.hi()[i * n + j]);
   }

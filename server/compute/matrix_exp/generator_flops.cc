@@ -11,7 +11,9 @@ namespace {
 
 // Products of doubles that one product of P with a vector takes (generator_action.cc).
 template <typename T>
-constexpr int kGemms = std::is_same_v<T, float> ? 1 : 3;
+int Gemms(double rate_time) {
+  return std::is_same_v<T, float> || rate_time <= kMaxPlainRateTime ? 1 : 3;
+}
 
 double ProductsOf(double rate_time) {
   const double rate = std::max(rate_time, 0.0);
@@ -22,8 +24,8 @@ double ProductsOf(double rate_time) {
 
 template <typename T>
 double GeneratorExpFlops(int64_t n, double rate_time) {
-  // A product of pairs takes as long as this many products of doubles (measured).
-  constexpr double kCost = std::is_same_v<T, float> ? 1 : 16;
+  // A product of pairs takes as long as this many products of doubles where slices do (sliced_gemm.h; measured).
+  constexpr double kCost = std::is_same_v<T, float> ? 1 : 5;
   if (rate_time <= 0 || n <= 1) return 0;
   const SeriesPlan plan = PlanSeries(n, std::log2(std::min(rate_time, 1e300)), -std::numeric_limits<double>::infinity(),
                                      std::is_same_v<T, float> ? Precision::kDouble : Precision::kDoubleDouble);
@@ -34,8 +36,9 @@ double GeneratorExpFlops(int64_t n, double rate_time) {
 template <typename T>
 double GeneratorActionFlops(int64_t n, int64_t p, double rate_time) {
   const auto size = static_cast<double>(n);
-  // Each product also reads g and brings it into units, which takes as long as some products per entry.
-  return ProductsOf(rate_time) * 2 * size * size * kGemms<T> * (static_cast<double>(p) + 4);
+  // Each product also reads P from memory, which takes as long as some columns.
+  constexpr double kColumnsToRead = 4;
+  return ProductsOf(rate_time) * 2 * size * size * Gemms<T>(rate_time) * (static_cast<double>(p) + kColumnsToRead);
 }
 
 template double GeneratorExpFlops<float>(int64_t, double);

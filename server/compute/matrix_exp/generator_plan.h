@@ -25,6 +25,10 @@ struct SeriesPlan {
 // -infinity where some are zero: then paths of n - 1 jumps may carry an entry, and the degree has to reach them.
 SeriesPlan PlanSeries(int64_t n, double log2_rate_time, double log2_least_rate_time, Precision precision);
 
+// Up to this time * max |g_ii|, the action's products in double round little enough for a result in double: about this
+// many of them matter, each adds about 1/2 unit of roundoff of the largest entry, and averages what came before.
+inline constexpr double kMaxPlainRateTime = 4;
+
 // Poisson probabilities of rate L: weight[k - first] for k in [first, first + weight.size()), sum 1; what is left out
 // is below 2^-60.
 struct PoissonWeights {

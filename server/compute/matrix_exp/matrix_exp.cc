@@ -1,17 +1,20 @@
 #include "server/compute/matrix_exp/matrix_exp.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <limits>
+#include <memory>
+#include <numeric>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/gemm.h"
-#include "server/compute/matrix_exp/double_double.h"
-#include "server/compute/matrix_exp/generator.h"
-#include "server/compute/matrix_exp/powers.h"
+#include "server/compute/matrix_exp/compact_exp.h"
+#include "server/compute/matrix_exp/dense.h"
+#include "server/compute/matrix_exp/method.h"
+#include "server/compute/matrix_exp/norms.h"
 #include "server/compute/matrix_exp/structure.h"
-#include "server/compute/matrix_exp/taylor.h"
 
 namespace attend::compute {
 namespace {
@@ -24,32 +27,70 @@ absl::Status OfMatrix(const absl::Status& status, int64_t index) {
   return absl::OutOfRangeError(absl::StrCat("matrix ", index, ": ", status.message()));
 }
 
-// exp of a number, correctly rounded but for the last digit.
+// The methods of one matrix: a generator is none at negative times.
 template <typename T>
-absl::Status ScalarExp(T a, double time, T& result, MatrixExpReport& report) {
-  report = MatrixExpReport{};
-  const DoubleDouble exponent = ExactProduct(static_cast<double>(a), time);
-  report.norm1 = std::min(std::fabs(exponent.hi), std::numeric_limits<double>::max());
-  report.error_bound = std::numeric_limits<T>::epsilon();
-  const bool moderate = std::fabs(exponent.hi) < 1e4;
-  const double value = std::exp(exponent.hi) * (moderate ? 1 + exponent.lo : 1);
-  if (value > static_cast<double>(std::numeric_limits<T>::max())) {
-    return absl::OutOfRangeError(absl::StrCat("exp overflows at norm ", report.norm1, " of time * a, time = ", time));
+class MatrixSolver {
+ public:
+  MatrixSolver(runtime::BufferPool& pool, const MatrixExpProblem<T>& problem, const Matrix<const T>& a)
+      : pool_(pool), a_(a), named_(problem.structure) {}
+
+  Method<T>& At(double time) {
+    std::unique_ptr<Method<T>>& method = methods_[time < 0 ? 1 : 0];
+    if (method == nullptr) {
+      // A number has an exponential of its own, whatever it is called.
+      const bool is_number = a_.rows == 1;
+      method = MakeMethod(is_number ? MatrixStructure::kDiagonal : StructureAt(time), pool_, a_);
+    }
+    return *method;
   }
-  result = static_cast<T>(value);
-  if (result < std::numeric_limits<T>::min()) {  // relative error of a number whose last digits are gone
-    report.error_bound = result == 0 ? 1 : static_cast<double>(std::numeric_limits<T>::denorm_min() / result);
+
+  MatrixStructure StructureAt(double time) {
+    if (named_) return *named_;
+    std::optional<MatrixStructure>& found = found_[time < 0 ? 1 : 0];
+    if (!found) found = DetectStructure(a_, time >= 0);
+    return *found;
   }
-  return absl::OkStatus();
-}
+
+  double other_flops() const {
+    double sum = 0;
+    for (const auto& method : methods_) sum += method == nullptr ? 0 : method->other_flops();
+    return sum;
+  }
+
+ private:
+  runtime::BufferPool& pool_;
+  const Matrix<const T> a_;
+  const std::optional<MatrixStructure> named_;
+  std::array<std::optional<MatrixStructure>, 2> found_;
+  std::array<std::unique_ptr<Method<T>>, 2> methods_;
+};
 
 template <typename T>
 class Batch {
  public:
   Batch(runtime::BufferPool& pool, const MatrixExpProblem<T>& problem, MatrixExpResult<T>& result)
-      : pool_(pool), problem_(problem), result_(result) {}
+      : pool_(pool), problem_(problem), result_(result), flops_(static_cast<size_t>(problem.batch), 0) {
+    if (SumsGradB()) shared_grads_ = Dense(problem.batch, problem.n * problem.p, pool);
+  }
 
   absl::Status Run(runtime::Executor& executor) {
+    if (auto done = RunMatrices(executor); !done.ok()) return done;
+    result_.other_flops = std::accumulate(flops_.begin(), flops_.end(), 0.0);
+    if (!SumsGradB()) return absl::OkStatus();
+    const Dense sum(problem_.n, problem_.p, pool_);
+    SetZero(sum.view());
+    for (int64_t index = 0; index < problem_.batch; ++index) {
+      const double* one = shared_grads_.view().row(index);
+      for (int64_t i = 0; i < sum.size(); ++i) sum.data()[i] += one[i];
+    }
+    if (Store(sum.view(), 0, Matrix<T>(result_.grad_apply_to, problem_.n, problem_.p))) return absl::OkStatus();
+    return absl::OutOfRangeError("the gradient of apply_to overflows");
+  }
+
+ private:
+  bool SumsGradB() const { return problem_.acts() && problem_.apply_to_is_shared && problem_.grad_output != nullptr; }
+
+  absl::Status RunMatrices(runtime::Executor& executor) {
     if (problem_.n > kLargestTile) {
       for (int64_t index = 0; index < problem_.batch; ++index) {
         if (auto done = RunMatrix(executor, index); !done.ok()) return done;
@@ -58,46 +99,147 @@ class Batch {
     }
     constexpr double kTypicalProducts = 12;
     const auto n = static_cast<double>(problem_.n);
-    const double tile_flops = kTypicalProducts * 2 * n * n * n * static_cast<double>(problem_.times.size());
-    return executor.ForEachTile(problem_.batch, tile_flops, [&](int64_t index, int worker) {
+    const double matrix_flops = kTypicalProducts * 2 * n * n * n * static_cast<double>(problem_.times.size());
+    // Handing out a tile costs as much as some small matrices.
+    constexpr double kLeastTileFlops = 1e6;
+    const auto per_tile =
+        static_cast<int64_t>(std::ceil(kLeastTileFlops / std::max(matrix_flops, kLeastTileFlops / 64)));
+    const int64_t tiles = (problem_.batch + per_tile - 1) / per_tile;
+    return executor.ForEachTile(tiles, matrix_flops * static_cast<double>(per_tile), [&](int64_t tile, int worker) {
       runtime::InlineExecutor nested(executor.cancellation());
-      return RunMatrix(nested, index);
+      const int64_t end = std::min(problem_.batch, (tile + 1) * per_tile);
+      for (int64_t index = tile * per_tile; index < end; ++index) {
+        if (auto done = RunMatrix(nested, index); !done.ok()) return done;
+      }
+      return absl::OkStatus();
     });
   }
 
- private:
   // Matrix `index` at all times.
   absl::Status RunMatrix(runtime::Executor& executor, int64_t index) {
     const int64_t n = problem_.n;
     const Matrix<const T> a(problem_.a + index * n * n, n, n);
-    std::optional<double> generator_row_sum;
-    if (problem_.structure != MatrixStructure::kGeneral) generator_row_sum = GeneratorRowSum(a);
-    if (problem_.structure == MatrixStructure::kGenerator && !generator_row_sum) return CheckGenerator(a, index);
-    std::optional<Powers<T>> powers;
-    for (size_t k = 0; k < problem_.times.size(); ++k) {
-      const int64_t position = static_cast<int64_t>(k) * problem_.batch + index;
-      const Matrix<T> out(result_.result + position * n * n, n, n);
-      MatrixExpReport& report = result_.reports[static_cast<size_t>(position)];
+    if (problem_.structure) {
+      if (auto holds = CheckStructure(a, *problem_.structure, index); !holds.ok()) return holds;
+    }
+    MatrixSolver<T> solver(pool_, problem_, a);
+    const bool in_cache = !problem_.acts() && IsGeneral(solver) && RunCompact(index);
+    for (size_t k = 0; k < problem_.times.size() && !problem_.acts() && !in_cache; ++k) {
       const double time = problem_.times[k];
-      absl::Status done;
-      if (generator_row_sum && time >= 0) {
-        done = GeneratorExp(executor, pool_, a, time, out, report);
-        // The diagonal as it came may differ from minus the sum of its row by rounding.
-        report.error_bound += std::expm1(std::min(time * *generator_row_sum, 1.0));
-      } else if (n == 1) {
-        done = ScalarExp(a.data[0], time, out.data[0], report);
-      } else {
-        if (!powers) powers.emplace(a, pool_);
-        done = TaylorExp(executor, pool_, *powers, time, out, report);
-      }
+      auto done = solver.At(time).Exp(executor, time, ResultAt(k, index), ReportAt(k, index));
       if (!done.ok()) return OfMatrix(done, index);
     }
+    if (problem_.acts()) {
+      if (auto done = Act(executor, index, solver); !done.ok()) return OfMatrix(done, index);
+    }
+    if (problem_.grad_output != nullptr) {
+      if (auto done = Differentiate(executor, index, solver); !done.ok()) return OfMatrix(done, index);
+    }
+    if (n == 1 && problem_.structure) {  // all ways are one there
+      for (size_t k = 0; k < problem_.times.size(); ++k) ReportAt(k, index).structure = *problem_.structure;
+    }
+    flops_[static_cast<size_t>(index)] = solver.other_flops();
     return absl::OkStatus();
+  }
+
+  // Whether no time allows a better way.
+  bool IsGeneral(MatrixSolver<T>& solver) const {
+    return problem_.n > 1 && std::all_of(problem_.times.begin(), problem_.times.end(), [&](double time) {
+             return solver.StructureAt(time) == MatrixStructure::kGeneral;
+           });
+  }
+
+  // Whether matrix `index` could be done in the cache.
+  bool RunCompact(int64_t index) {
+    const int64_t n = problem_.n;
+    if (n > kLargestCompact) return false;
+    CompactProblem<T> compact;
+    compact.n = n;
+    compact.a = problem_.a + index * n * n;
+    compact.times = problem_.times;
+    compact.time_step = problem_.batch;
+    compact.result = result_.result + index * n * n;
+    compact.reports = &result_.reports[static_cast<size_t>(index)];
+    return CompactExp(compact, pool_.Allocate(CompactBytes<T>(n)).data());
+  }
+
+  absl::Status Act(runtime::Executor& executor, int64_t index, MatrixSolver<T>& solver) {
+    std::vector<ActionJob<T>> forwards;
+    std::vector<ActionJob<T>> backwards;
+    for (size_t k = 0; k < problem_.times.size(); ++k) {
+      const double time = problem_.times[k];
+      (time < 0 ? backwards : forwards).push_back({time, ResultAt(k, index), &ReportAt(k, index)});
+    }
+    for (std::vector<ActionJob<T>>* jobs : {&forwards, &backwards}) {
+      if (jobs->empty()) continue;
+      Method<T>& method = solver.At(jobs->front().time);
+      if (auto done = method.Act(executor, ApplyTo(index), *jobs); !done.ok()) return done;
+      for (const ActionJob<T>& job : *jobs) {
+        if (job.report->products == 0) job.report->structure = solver.StructureAt(job.time);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Differentiate(runtime::Executor& executor, int64_t index, MatrixSolver<T>& solver) {
+    const int64_t n = problem_.n;
+    const Dense grad_a(n, n, pool_);
+    const Dense grad_b(n, problem_.p, pool_);
+    SetZero(grad_a.view());
+    SetZero(grad_b.view());
+    for (size_t k = 0; k < problem_.times.size(); ++k) {
+      const double time = problem_.times[k];
+      const Matrix<const T> gradient(problem_.grad_output + Position(k, index) * n * cols(), n, cols());
+      absl::Status done;
+      if (problem_.acts()) {
+        done = solver.At(time).AddActionAdjoint(executor, time, ApplyTo(index), gradient, grad_a.view(), grad_b.view());
+      } else {
+        const Dense wide(n, n, pool_);
+        Load(gradient, wide.view());
+        done = solver.At(time).AddExpAdjoint(executor, time, AsConst(wide.view()), grad_a.view());
+      }
+      if (!done.ok()) return done;
+    }
+    const bool fits = Store(grad_a.view(), 0, Matrix<T>(result_.grad_a + index * n * n, n, n));
+    if (!fits || !StoreGradB(index, grad_b)) return GradientOverflow(index);
+    return absl::OkStatus();
+  }
+
+  absl::Status GradientOverflow(int64_t index) const {
+    double norm = 0;
+    for (size_t k = 0; k < problem_.times.size(); ++k) norm = std::max(norm, ReportAt(k, index).norm1);
+    return absl::OutOfRangeError(absl::StrCat("the gradient of exp overflows at norm ", norm, " of time * a"));
+  }
+
+  // Of a shared B the gradients are summed at the end, in the order of the batch.
+  bool StoreGradB(int64_t index, const Dense& grad_b) {
+    if (!problem_.acts()) return true;
+    const int64_t size = problem_.n * problem_.p;
+    if (!problem_.apply_to_is_shared) {
+      return Store(grad_b.view(), 0, Matrix<T>(result_.grad_apply_to + index * size, problem_.n, problem_.p));
+    }
+    std::copy_n(grad_b.data(), size, shared_grads_.data() + index * size);
+    return true;
+  }
+
+  int64_t cols() const { return problem_.result_cols(); }
+  int64_t Position(size_t k, int64_t index) const { return static_cast<int64_t>(k) * problem_.batch + index; }
+  Matrix<T> ResultAt(size_t k, int64_t index) const {
+    return Matrix<T>(result_.result + Position(k, index) * problem_.n * cols(), problem_.n, cols());
+  }
+  MatrixExpReport& ReportAt(size_t k, int64_t index) const {
+    return result_.reports[static_cast<size_t>(Position(k, index))];
+  }
+  Matrix<const T> ApplyTo(int64_t index) const {
+    const int64_t offset = problem_.apply_to_is_shared ? 0 : index * problem_.n * problem_.p;
+    return Matrix<const T>(problem_.apply_to + offset, problem_.n, problem_.p);
   }
 
   runtime::BufferPool& pool_;
   const MatrixExpProblem<T>& problem_;
   MatrixExpResult<T>& result_;
+  std::vector<double> flops_;  // by matrix: other_flops
+  Dense shared_grads_;         // [batch, n, p]
 };
 
 template <typename T>
@@ -112,7 +254,12 @@ absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool, const M
       }
     }
   }
-  if (problem.n == 0) return absl::OkStatus();
+  if (problem.n == 0 || problem.batch == 0) {
+    if (result.grad_apply_to != nullptr && problem.apply_to_is_shared) {
+      std::fill_n(result.grad_apply_to, problem.n * problem.p, T{0});
+    }
+    return absl::OkStatus();
+  }
   return Batch<T>(pool, problem, result).Run(executor);
 }
 
@@ -128,25 +275,32 @@ absl::Status MatrixExp(runtime::Executor& executor, runtime::BufferPool& pool, c
   return Run(executor, pool, problem, result);
 }
 
-double MatrixExpFlops(int64_t n, const std::vector<MatrixExpReport>& reports) {
+double MatrixExpFlops(int64_t n, int64_t cols, const std::vector<MatrixExpReport>& reports) {
   const auto size = static_cast<double>(n);
-  double products = 0;
-  for (const MatrixExpReport& report : reports) products += report.products;
-  return products * 2 * size * size * size;
+  double columns = 0;  // that were multiplied by an [n, n] matrix
+  for (const MatrixExpReport& report : reports) {
+    columns += report.products * size + report.action_products * static_cast<double>(cols);
+  }
+  return columns * 2 * size * size;
 }
 
 template <typename T>
 double MatrixExpWorkspaceBytes(const MatrixExpProblem<T>& problem, int workers) {
-  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them; and the
-  // panels of a pair product for each worker.
-  constexpr double kMatrices = 7;
+  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them, and the
+  // slices of two pairs; and the panels of a pair product for each worker.
+  constexpr double kMatrices = 9;
   constexpr double kEntryBytes = std::is_same_v<T, float> ? 8 : 16;
   constexpr double kPanelColumns = 16;
   const auto n = static_cast<double>(problem.n);
   const double tiles = std::min<double>(workers, static_cast<double>(std::max<int64_t>(problem.batch, 1)));
   const double at_once = problem.n > kLargestTile ? 1 : tiles;
   const double reports = static_cast<double>(problem.batch) * static_cast<double>(problem.times.size());
-  return at_once * kMatrices * kEntryBytes * n * n + workers * kPanelColumns * 8 * n +
+  const bool differentiates = problem.grad_output != nullptr;
+  const double methods = at_once * MethodBytes<T>(problem.n, problem.p, problem.acts(), differentiates);
+  const bool sums_shared = problem.apply_to_is_shared && differentiates;
+  const double shared =
+      sums_shared ? 8 * static_cast<double>(problem.batch + 1) * n * static_cast<double>(problem.p) : 0;
+  return at_once * kMatrices * kEntryBytes * n * n + methods + shared + workers * kPanelColumns * 8 * n +
          reports * static_cast<double>(sizeof(MatrixExpReport));
 }
 

@@ -7,74 +7,35 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_PAIR_GEMM_LANES_
-#define ATTEND_SERVER_COMPUTE_MATRIX_EXP_PAIR_GEMM_LANES_
-namespace attend::compute {
-inline constexpr int kMaxLanes = 8;  // this file is compiled once for each instruction set; all agree on the scratch
-}
-#endif
+// After highway.h, which it needs.
+#include "server/compute/matrix_exp/pair-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attend::compute {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-using Tag = hn::CappedTag<double, kMaxLanes>;
-using Vec = hn::Vec<Tag>;
-
-// The rounding error of `product` = fl(a b).
-HWY_INLINE Vec ProductError(Vec a, Vec b, Vec product) {
-#if HWY_NATIVE_FMA
-  return hn::MulSub(a, b, product);
-#else
-  // Halves of 26 bits, whose products are exact.
-  const Tag tag;
-  const Vec splitter = hn::Set(tag, 134217729.0);
-  const Vec a_scaled = hn::Mul(splitter, a);
-  const Vec a_high = hn::Sub(a_scaled, hn::Sub(a_scaled, a));
-  const Vec a_low = hn::Sub(a, a_high);
-  const Vec b_scaled = hn::Mul(splitter, b);
-  const Vec b_high = hn::Sub(b_scaled, hn::Sub(b_scaled, b));
-  const Vec b_low = hn::Sub(b, b_high);
-  const Vec cross = hn::Add(hn::Mul(a_high, b_low), hn::Mul(a_low, b_high));
-  return hn::Add(hn::Add(hn::Sub(hn::Mul(a_high, b_high), product), cross), hn::Mul(a_low, b_low));
-#endif
-}
-
-// hi + lo += (a_hi + a_lo) (b_hi + b_lo).
-HWY_INLINE void Accumulate(Vec a_hi, Vec a_lo, Vec b_hi, Vec b_lo, Vec& hi, Vec& lo) {
-  const Vec product = hn::Mul(a_hi, b_hi);
-  const Vec product_error = ProductError(a_hi, b_hi, product);
-  const Vec sum = hn::Add(hi, product);
-  const Vec part = hn::Sub(sum, hi);
-  const Vec sum_error = hn::Add(hn::Sub(hi, hn::Sub(sum, part)), hn::Sub(product, part));
-  const Vec cross = hn::MulAdd(a_hi, b_lo, hn::MulAdd(a_lo, b_hi, hn::Add(product_error, sum_error)));
-  hi = sum;
-  lo = hn::Add(lo, cross);
-}
 
 // kRows rows of c from as many of a and one packed panel of b [n, lanes].
 template <int kRows>
 void RowsTimesPanel(int64_t n, const double* a_hi, const double* a_lo, const double* panel_hi, const double* panel_lo,
                     double* c_hi, double* c_lo, int64_t width) {
-  const Tag tag;
+  const PairTag tag;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
-  Vec hi[kRows];
-  Vec lo[kRows];
+  PairVec hi[kRows];
+  PairVec lo[kRows];
   for (int r = 0; r < kRows; ++r) hi[r] = lo[r] = hn::Zero(tag);
   for (int64_t k = 0; k < n; ++k) {
-    const Vec b_hi = hn::LoadU(tag, panel_hi + k * lanes);
-    const Vec b_lo = hn::LoadU(tag, panel_lo + k * lanes);
+    const PairVec b_hi = hn::LoadU(tag, panel_hi + k * lanes);
+    const PairVec b_lo = hn::LoadU(tag, panel_lo + k * lanes);
     for (int r = 0; r < kRows; ++r) {
       Accumulate(hn::Set(tag, a_hi[r * n + k]), hn::Set(tag, a_lo[r * n + k]), b_hi, b_lo, hi[r], lo[r]);
     }
   }
   for (int r = 0; r < kRows; ++r) {
-    HWY_ALIGN double sum[kMaxLanes];
-    HWY_ALIGN double rest[kMaxLanes];
-    const Vec total = hn::Add(hi[r], lo[r]);
-    hn::Store(total, tag, sum);
-    hn::Store(hn::Sub(lo[r], hn::Sub(total, hi[r])), tag, rest);
+    HWY_ALIGN double sum[kMaxPairLanes];
+    HWY_ALIGN double rest[kMaxPairLanes];
+    Renormalize(hi[r], lo[r]);
+    hn::Store(hi[r], tag, sum);
+    hn::Store(lo[r], tag, rest);
     std::copy_n(sum, width, c_hi + r * n);
     std::copy_n(rest, width, c_lo + r * n);
   }
@@ -90,7 +51,7 @@ void PackPanel(int64_t n, const double* b, int64_t width, int64_t lanes, double*
 // Columns [col, col + cols) of rows [row, row + rows) of c. `scratch`: two panels.
 void PairTile(int64_t n, PairPlanes a, PairPlanes b, PairPlanes c, int64_t row, int64_t rows, int64_t col, int64_t cols,
               double* scratch) {
-  const Tag tag;
+  const PairTag tag;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   double* panel_hi = scratch;
   double* panel_lo = scratch + n * lanes;
@@ -117,10 +78,19 @@ namespace attend::compute {
 
 HWY_EXPORT(PairTile);
 
+// This file is compiled once for each instruction set; all agree on the scratch.
+constexpr int64_t kMostLanes = 8;
+constexpr int64_t kTileRows = 128;
+constexpr int64_t kTileCols = 64;
+
+void PairBlock(runtime::BufferPool& pool, int64_t n, PairPlanes a, PairPlanes b, PairPlanes c, const PairRange& range) {
+  const runtime::Buffer scratch = pool.AllocateArray<double>(static_cast<size_t>(2 * n * kMostLanes));
+  HWY_DYNAMIC_DISPATCH(PairTile)
+  (n, a, b, c, range.row, range.rows, range.col, range.cols, scratch.as<double>());
+}
+
 absl::Status PairGemm(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, PairPlanes a, PairPlanes b,
                       PairPlanes c) {
-  constexpr int64_t kTileRows = 128;
-  constexpr int64_t kTileCols = 64;
   constexpr double kFlopsPerTerm = 24;
   const int64_t row_tiles = (n + kTileRows - 1) / kTileRows;
   const int64_t col_tiles = (n + kTileCols - 1) / kTileCols;
@@ -129,9 +99,7 @@ absl::Status PairGemm(runtime::Executor& executor, runtime::BufferPool& pool, in
   return executor.ForEachTile(row_tiles * col_tiles, tile_flops, [&](int64_t index, int worker) {
     const int64_t row = index / col_tiles * kTileRows;
     const int64_t col = index % col_tiles * kTileCols;
-    const runtime::Buffer scratch = pool.AllocateArray<double>(static_cast<size_t>(2 * n * kMaxLanes));
-    HWY_DYNAMIC_DISPATCH(PairTile)
-    (n, a, b, c, row, std::min(kTileRows, n - row), col, std::min(kTileCols, n - col), scratch.as<double>());
+    PairBlock(pool, n, a, b, c, {row, std::min(kTileRows, n - row), col, std::min(kTileCols, n - col)});
     return absl::OkStatus();
   });
 }

@@ -16,11 +16,22 @@ struct PairPlanes {
   double* lo = nullptr;
 };
 
+// Rows [row, row + rows) and columns [col, col + cols).
+struct PairRange {
+  int64_t row = 0;
+  int64_t rows = 0;
+  int64_t col = 0;
+  int64_t cols = 0;
+};
+
 // c = a b, all [n, n] and contiguous, each as two planes. Where all entries are >= 0, every entry of c has relative
 // error <= (n + 4) 2^-104 (until products fall below 1e-290). Entry sums run over k in ascending order.
 // REQUIRES: c overlaps neither a nor b.
 absl::Status PairGemm(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, PairPlanes a, PairPlanes b,
                       PairPlanes c);
+
+// The same for one range of c, on the calling thread.
+void PairBlock(runtime::BufferPool& pool, int64_t n, PairPlanes a, PairPlanes b, PairPlanes c, const PairRange& range);
 
 }  // namespace attend::compute
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 
@@ -48,7 +49,103 @@ RowSum SumRow(const Matrix<const T>& a, int64_t row) {
   return result;
 }
 
+// The first off-diagonal entry, row by row, for which `breaks(row, col)` is true.
+template <typename Breaks>
+std::optional<Entry> FirstEntry(int64_t n, const Breaks& breaks) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      if (i != j && breaks(i, j)) return Entry{i, j};
+    }
+  }
+  return std::nullopt;
+}
+
+template <typename T>
+absl::Status Refusal(const Matrix<const T>& a, int64_t index, const char* structure, Entry at, T expected,
+                     const char* why) {
+  return absl::InvalidArgumentError(absl::StrCat("matrix ", index, " of a is not ", structure, ": entry (", at.row,
+                                                 ", ", at.col, ") is ", a.row(at.row)[at.col], ", expected ", expected,
+                                                 " ", why));
+}
+
+template <typename T>
+absl::Status CheckMirror(const Matrix<const T>& a, int64_t index, const char* structure, std::optional<Entry> at,
+                         T sign) {
+  if (!at) return absl::OkStatus();
+  if (at->row == at->col) return Refusal(a, index, structure, *at, T{0}, "on the diagonal");
+  const std::string why = absl::StrCat("from entry (", at->col, ", ", at->row, ") = ", a.row(at->col)[at->row]);
+  return Refusal(a, index, structure, *at, sign * a.row(at->col)[at->row], why.c_str());
+}
+
+template <typename T>
+absl::Status CheckTriangular(const Matrix<const T>& a, int64_t index) {
+  const std::optional<Entry> below = NotUpper(a);
+  const std::optional<Entry> above = NotLower(a);
+  if (!below || !above) return absl::OkStatus();
+  const std::string why = absl::StrCat("below or above the diagonal; above it, entry (", above->row, ", ", above->col,
+                                       ") is ", a.row(above->row)[above->col]);
+  return Refusal(a, index, "triangular", *below, T{0}, why.c_str());
+}
+
 }  // namespace
+
+template <typename T>
+std::optional<Entry> NotDiagonal(const Matrix<const T>& a) {
+  return FirstEntry(a.rows, [&](int64_t i, int64_t j) { return a.row(i)[j] != 0; });
+}
+
+template <typename T>
+std::optional<Entry> NotUpper(const Matrix<const T>& a) {
+  return FirstEntry(a.rows, [&](int64_t i, int64_t j) { return j < i && a.row(i)[j] != 0; });
+}
+
+template <typename T>
+std::optional<Entry> NotLower(const Matrix<const T>& a) {
+  return FirstEntry(a.rows, [&](int64_t i, int64_t j) { return j > i && a.row(i)[j] != 0; });
+}
+
+template <typename T>
+std::optional<Entry> NotSymmetric(const Matrix<const T>& a) {
+  return FirstEntry(a.rows, [&](int64_t i, int64_t j) { return j < i && a.row(i)[j] != a.row(j)[i]; });
+}
+
+template <typename T>
+std::optional<Entry> NotSkewSymmetric(const Matrix<const T>& a) {
+  for (int64_t i = 0; i < a.rows; ++i) {
+    if (a.row(i)[i] != 0) return Entry{i, i};
+  }
+  return FirstEntry(a.rows, [&](int64_t i, int64_t j) { return j < i && a.row(i)[j] != -a.row(j)[i]; });
+}
+
+template <typename T>
+MatrixStructure DetectStructure(const Matrix<const T>& a, bool may_be_generator) {
+  if (!NotDiagonal(a)) return MatrixStructure::kDiagonal;
+  if (may_be_generator && GeneratorRowSum(a)) return MatrixStructure::kGenerator;
+  if (!NotUpper(a) || !NotLower(a)) return MatrixStructure::kTriangular;
+  if (!NotSymmetric(a)) return MatrixStructure::kSymmetric;
+  if (!NotSkewSymmetric(a)) return MatrixStructure::kSkewSymmetric;
+  return MatrixStructure::kGeneral;
+}
+
+template <typename T>
+absl::Status CheckStructure(const Matrix<const T>& a, MatrixStructure structure, int64_t index) {
+  switch (structure) {
+    case MatrixStructure::kGeneral:
+      break;
+    case MatrixStructure::kGenerator:
+      return CheckGenerator(a, index);
+    case MatrixStructure::kSkewSymmetric:
+      return CheckMirror(a, index, "skew-symmetric", NotSkewSymmetric(a), T{-1});
+    case MatrixStructure::kSymmetric:
+      return CheckMirror(a, index, "symmetric", NotSymmetric(a), T{1});
+    case MatrixStructure::kTriangular:
+      return CheckTriangular(a, index);
+    case MatrixStructure::kDiagonal:
+      if (const auto at = NotDiagonal(a)) return Refusal(a, index, "diagonal", *at, T{0}, "off the diagonal");
+      break;
+  }
+  return absl::OkStatus();
+}
 
 template <typename T>
 absl::Status CheckGenerator(const Matrix<const T>& a, int64_t index) {
@@ -78,6 +175,20 @@ std::optional<double> GeneratorRowSum(const Matrix<const T>& a) {
   return largest;
 }
 
+template std::optional<Entry> NotDiagonal(const Matrix<const float>&);
+template std::optional<Entry> NotUpper(const Matrix<const float>&);
+template std::optional<Entry> NotLower(const Matrix<const float>&);
+template std::optional<Entry> NotSymmetric(const Matrix<const float>&);
+template std::optional<Entry> NotSkewSymmetric(const Matrix<const float>&);
+template MatrixStructure DetectStructure(const Matrix<const float>&, bool);
+template absl::Status CheckStructure(const Matrix<const float>&, MatrixStructure, int64_t);
+template std::optional<Entry> NotDiagonal(const Matrix<const double>&);
+template std::optional<Entry> NotUpper(const Matrix<const double>&);
+template std::optional<Entry> NotLower(const Matrix<const double>&);
+template std::optional<Entry> NotSymmetric(const Matrix<const double>&);
+template std::optional<Entry> NotSkewSymmetric(const Matrix<const double>&);
+template MatrixStructure DetectStructure(const Matrix<const double>&, bool);
+template absl::Status CheckStructure(const Matrix<const double>&, MatrixStructure, int64_t);
 template absl::Status CheckGenerator(const Matrix<const float>&, int64_t);
 template absl::Status CheckGenerator(const Matrix<const double>&, int64_t);
 template std::optional<double> GeneratorRowSum(const Matrix<const float>&);

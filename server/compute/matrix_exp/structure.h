@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "server/compute/gemm.h"
+#include "server/compute/matrix_exp/matrix_exp.h"
 
 namespace attend::compute {
 
@@ -20,6 +21,32 @@ std::optional<double> GeneratorRowSum(const Matrix<const T>& a);
 // expected. OK where it is one.
 template <typename T>
 absl::Status CheckGenerator(const Matrix<const T>& a, int64_t index);
+
+// The first entry, row by row, that keeps `a` from being what the name says: exactly zero where it must be, exactly
+// equal to (minus) its mirror image. nullopt where nothing does.
+struct Entry {
+  int64_t row = 0;
+  int64_t col = 0;
+};
+template <typename T>
+std::optional<Entry> NotDiagonal(const Matrix<const T>& a);
+template <typename T>
+std::optional<Entry> NotUpper(const Matrix<const T>& a);
+template <typename T>
+std::optional<Entry> NotLower(const Matrix<const T>& a);
+template <typename T>
+std::optional<Entry> NotSymmetric(const Matrix<const T>& a);
+template <typename T>
+std::optional<Entry> NotSkewSymmetric(const Matrix<const T>& a);
+
+// The first that holds of diagonal, (where `may_be_generator`) generator, triangular, symmetric, skew-symmetric,
+// general. Reads few entries of a matrix that has no structure.
+template <typename T>
+MatrixStructure DetectStructure(const Matrix<const T>& a, bool may_be_generator);
+
+// As CheckGenerator, for any structure.
+template <typename T>
+absl::Status CheckStructure(const Matrix<const T>& a, MatrixStructure structure, int64_t index);
 
 }  // namespace attend::compute
 

@@ -1,4 +1,4 @@
-// exp(t A) of a general matrix by a Taylor polynomial (Paterson and Stockmeyer 1973) and squarings. Thread-safe.
+// exp(t A) of a general matrix by a Taylor polynomial (taylor_polynomial.h) and squarings. Thread-safe.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_H_
 

@@ -1,6 +1,7 @@
 #include "server/compute/matrix_exp/taylor_plan.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -9,43 +10,55 @@ namespace attend::compute {
 namespace {
 
 struct Degree {
-  int block;
-  int blocks;
-  double theta_double;
-  double theta_float;
+  int degree;
+  double log_theta_double;
+  double log_theta_float;
 };
 
-constexpr Degree kDegrees[] = {
-    {2, 1, 2.5809568029717672e-8, 5.9788588938052333e-4}, {2, 2, 3.3971688399769619e-4, 5.1166193634450862e-2},
-    {3, 2, 9.0656564075951024e-3, 2.4952893228466977e-1}, {3, 3, 8.9577602032233427e-2, 7.795113374358031e-1},
-    {4, 3, 2.9961589138115805e-1, 1.4616615072090336},    {4, 4, 7.8028742566265743e-1, 2.4782808775219714},
-    {5, 4, 1.4382525968043369, 3.5509262147064952},       {5, 5, 2.4285825244428264, 4.9268998437559112},
-};
+constexpr Degree kDegree2{2, -25.20751877, -10.70784222};  // theta 2.58095680e-8, 5.97885889e-4
+constexpr Degree kDegree4{4, -11.52337946, -4.288665278};  // 3.39716884e-4, 5.11661936e-2
+constexpr Degree kDegree8{8, -4.324461130, -0.785744705};  // 4.99122887e-2, 5.80052463e-1
+constexpr Degree kDegree18{18, 0.125470878, 1.589795294};  // 1.09086372, 3.01006636
 
-// log2 |B^k|, or the least bound of it that the powers at hand give.
-double LogNorm(const LogNorms& norms, int k) {
-  const int known = static_cast<int>(norms.size());
-  if (k <= known) return norms[static_cast<size_t>(k - 1)];
-  double least = std::numeric_limits<double>::infinity();
-  for (int i = 1; i <= known; ++i) least = std::min(least, norms[static_cast<size_t>(i - 1)] + LogNorm(norms, k - i));
-  return least;
-}
+constexpr int kHighestPower = 6;
 
-double LogAlpha(const LogNorms& norms, int degree) {
-  double alpha = norms[0];
-  for (int p = 2; p * (p - 1) <= degree + 1 && p <= static_cast<int>(norms.size()); ++p) {
-    alpha = std::min(alpha, std::max(LogNorm(norms, p) / p, LogNorm(norms, p + 1) / (p + 1)));
+// log2 alpha for degrees up to `highest`. Beyond the degree and as many further exponents as the highest power at hand
+// there is one more factor of that power, which leaves alpha between what it was and the power's own.
+class Alpha {
+ public:
+  Alpha(absl::Span<const PowerNorm> norms, int highest) : period_(norms.back().k) {
+    bounds_[0] = 0;
+    for (int k = 1; k <= highest + period_; ++k) {
+      double least = std::numeric_limits<double>::infinity();
+      for (const PowerNorm& norm : norms) {
+        if (norm.k <= k) least = std::min(least, norm.log_norm + bounds_[static_cast<size_t>(k - norm.k)]);
+      }
+      bounds_[static_cast<size_t>(k)] = least;
+    }
+    limit_ = norms.back().log_norm / period_;
   }
-  return alpha;
-}
+
+  double Log(int degree) const {
+    double log_alpha = limit_;
+    for (int k = degree + 1; k <= degree + period_; ++k) {
+      log_alpha = std::max(log_alpha, bounds_[static_cast<size_t>(k)] / k);
+    }
+    return log_alpha;
+  }
+
+ private:
+  const int period_;
+  std::array<double, kDegree18.degree + kHighestPower + 1> bounds_;  // log2 of what bounds |B^k|
+  double limit_;
+};
 
 // Powers of B / 2^s stay far from overflow, also where alpha is small because they cancel.
 template <typename T>
-int64_t SquaringsForRange(const LogNorms& norms, int block) {
+int64_t SquaringsForRange(absl::Span<const PowerNorm> norms) {
   constexpr double kLargestLog = std::is_same_v<T, float> ? 20 : 100;
   double squarings = 0;
-  for (int k = 1; k <= block; ++k) {
-    squarings = std::max(squarings, std::ceil(norms[static_cast<size_t>(k - 1)] / k - kLargestLog / k));
+  for (const PowerNorm& norm : norms) {
+    squarings = std::max(squarings, std::ceil((norm.log_norm - kLargestLog) / norm.k));
   }
   return static_cast<int64_t>(squarings);
 }
@@ -53,28 +66,30 @@ int64_t SquaringsForRange(const LogNorms& norms, int block) {
 }  // namespace
 
 template <typename T>
-std::optional<TaylorPlan> PlanTaylor(const LogNorms& log_norms) {
-  const int powers = static_cast<int>(log_norms.size());
-  std::optional<TaylorPlan> best;
-  int64_t least_cost = std::numeric_limits<int64_t>::max();
-  for (const Degree& degree : kDegrees) {
-    if (degree.block > powers) break;
-    const double theta = std::is_same_v<T, float> ? degree.theta_float : degree.theta_double;
-    const double excess = std::ceil(LogAlpha(log_norms, degree.block * degree.blocks) - std::log2(theta));
-    const int64_t squarings =
-        std::max(excess > 0 ? static_cast<int64_t>(excess) : int64_t{0}, SquaringsForRange<T>(log_norms, degree.block));
-    // At the same price the higher degree: squarings double the error.
-    const int64_t cost = degree.blocks - 1 + squarings;
-    if (cost > least_cost) continue;
-    if (cost == least_cost && best && best->squarings == squarings) continue;
-    least_cost = cost;
-    best = TaylorPlan{degree.block, degree.blocks, squarings};
+std::optional<TaylorPlan> PlanTaylor(absl::Span<const PowerNorm> norms) {
+  const bool all = norms.back().k == kHighestPower;
+  const Alpha alpha(norms, all ? kDegree18.degree : kDegree8.degree);
+  const int64_t for_range = SquaringsForRange<T>(norms);
+  double excess = 0;
+  const auto plan_degree = [&](const Degree& degree) {
+    excess = alpha.Log(degree.degree) - (std::is_same_v<T, float> ? degree.log_theta_float : degree.log_theta_double);
+    const auto for_theta = excess > 0 ? static_cast<int64_t>(std::ceil(excess)) : int64_t{0};
+    return TaylorPlan{degree.degree, std::max(for_theta, for_range)};
+  };
+  TaylorPlan plan = plan_degree(kDegree2);
+  if (plan.squarings > 0) plan = plan_degree(kDegree4);
+  // Degree 18 takes two products more than degree 8. At the same price the higher degree: squarings double the error.
+  if (plan.squarings > 0) plan = plan_degree(kDegree8);
+  if (plan.squarings > 1) {
+    if (!all) return std::nullopt;
+    plan = plan_degree(kDegree18);
   }
-  if (best->squarings > 0 && powers < kMostPowers<T>) return std::nullopt;
-  return best;
+  // The terms that were left out fall with this power of the step, at least.
+  plan.truncation = std::exp2(std::min(0.0, plan.degree * (excess - static_cast<double>(plan.squarings))));
+  return plan;
 }
 
-template std::optional<TaylorPlan> PlanTaylor<float>(const LogNorms&);
-template std::optional<TaylorPlan> PlanTaylor<double>(const LogNorms&);
+template std::optional<TaylorPlan> PlanTaylor<float>(absl::Span<const PowerNorm>);
+template std::optional<TaylorPlan> PlanTaylor<double>(absl::Span<const PowerNorm>);
 
 }  // namespace attend::compute

@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "absl/functional/function_ref.h"
-#include "server/compute/matrix_exp/pair_gemm.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -69,11 +68,14 @@ void NormalizeRow(int64_t n, double* hi, double* lo) {
 absl::Status Multiply(runtime::Executor& executor, runtime::BufferPool& pool, const WideMatrix& a, const WideMatrix& b,
                       const WideMatrix& c) {
   const int64_t n = a.n();
-  if (a.precision() == Precision::kDoubleDouble) {
-    return PairGemm(executor, pool, n, {a.hi(), a.lo()}, {b.hi(), b.lo()}, {c.hi(), c.lo()});
-  }
   return ParallelGemm(executor, 1.0, Operand<double>(a.hi(), n, n, n), Operand<double>(b.hi(), n, n, n), 0.0,
                       Matrix<double>(c.hi(), n, n));
+}
+
+absl::Status Multiply(runtime::Executor& executor, runtime::BufferPool& pool, const WideMatrix& a, const WideMatrix& b,
+                      const WideMatrix& c, PairAccuracy& accuracy) {
+  if (a.precision() == Precision::kDouble) return Multiply(executor, pool, a, b, c);
+  return SlicedGemm(executor, pool, a.n(), {a.hi(), a.lo()}, {b.hi(), b.lo()}, {c.hi(), c.lo()}, accuracy);
 }
 
 absl::Status AddPolynomial(runtime::Executor& executor, const std::vector<DoubleDouble>& coefficients,

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "server/compute/matrix_exp/double_double.h"
+#include "server/compute/matrix_exp/sliced_gemm.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/executor.h"
 
@@ -35,9 +36,13 @@ class WideMatrix {
   runtime::Buffer lo_;
 };
 
-// c = a b. REQUIRES: one n and one precision; c is neither a nor b.
+// c = a b, double. REQUIRES: one n, Precision::kDouble; c is neither a nor b.
 absl::Status Multiply(runtime::Executor& executor, runtime::BufferPool& pool, const WideMatrix& a, const WideMatrix& b,
                       const WideMatrix& c);
+
+// c = a b in either precision; pairs as accurate as asked for, which is quicker the less that is.
+absl::Status Multiply(runtime::Executor& executor, runtime::BufferPool& pool, const WideMatrix& a, const WideMatrix& b,
+                      const WideMatrix& c, PairAccuracy& accuracy);
 
 // c += coefficients[0] I + sum over i >= 1 of coefficients[i] powers[i - 1].
 // REQUIRES: powers.size() >= coefficients.size() - 1.

@@ -216,6 +216,26 @@ TEST_F(ProgramTest, DiagnosticsAsTableAndJson) {
   EXPECT_THAT(attention.out, HasSubstr("|softmax - S|"));
 }
 
+TEST_F(ProgramTest, ExpmActionWithGradients) {
+  // exp [0 1; 0 0] [1; 2] = [3; 2]; with G = [1; 0]: grad B = exp(A)^T G = [1; 1].
+  const std::string a = folder_.Write("a.npy", Npy({2, 2}, {0, 1, 0, 0}));
+  const std::string b = folder_.Write("b.npy", Npy({2, 1}, {1, 2}));
+  const std::string g = folder_.Write("g.npy", Npy({2, 1}, {1, 0}));
+  const std::string o = folder_.File("o.npy");
+  const std::string da = folder_.File("da.npy");
+  const std::string db = folder_.File("db.npy");
+  const Outcome outcome = Attend({"expm", "--a", a, "--apply-to", b, "--grad-output", g, "--output", o, "--grad-a", da,
+                                  "--grad-apply-to", db, "--local"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(Floats(ScratchFolder::Read(o)), ::testing::Pointwise(::testing::FloatNear(1e-6f), {3.0f, 2.0f}));
+  EXPECT_THAT(Floats(ScratchFolder::Read(db)), ::testing::Pointwise(::testing::FloatNear(1e-6f), {1.0f, 1.0f}));
+  // The integral over s of exp(sA^T) G B^T exp((1 - s)A^T): [1; s] [1 + 2 (1 - s), 2].
+  EXPECT_THAT(Floats(ScratchFolder::Read(da)),
+              ::testing::Pointwise(::testing::FloatNear(1e-6f), {2.0f, 2.0f, 5.0f / 6, 1.0f}));
+  EXPECT_THAT(outcome.out, HasSubstr("triangular"));
+  EXPECT_THAT(outcome.out, HasSubstr("grad_a"));
+}
+
 TEST_F(ProgramTest, FieldsOfLaterVersionsAreRefusedByName) {
   const std::string q = folder_.Write("q.npy", Npy({1, 1}, {1}));
   const Outcome outcome =

@@ -59,6 +59,15 @@ TEST(MatrixExpCodec, EmptyMatricesHaveEmptyResults) {
     ASSERT_TRUE(answer.ok()) << answer.status();
     EXPECT_EQ(ShapeOf(answer->result()), shape);
     EXPECT_TRUE(answer->result().raw().empty());
+    std::vector<int64_t> columns = shape;
+    columns.back() = 2;
+    *request.mutable_apply_to() = Floats(columns);
+    *request.mutable_grad_output() = Floats(columns);
+    const auto action = Ask(request);
+    ASSERT_TRUE(action.ok()) << action.status();
+    EXPECT_EQ(ShapeOf(action->result()), columns);
+    EXPECT_EQ(ShapeOf(action->grad_a()), shape);
+    EXPECT_EQ(ShapeOf(action->grad_apply_to()), columns);
   }
 }
 
@@ -76,6 +85,81 @@ TEST(MatrixExpCodec, OverflowIsOutOfRange) {
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kOutOfRange) << answer.status();
 }
 
+TEST(MatrixExpCodec, NamedAndDetectedStructuresComeBackInTheReport) {
+  const std::vector<std::pair<v1::Structure, std::vector<double>>> cases = {
+      {v1::STRUCTURE_DIAGONAL, {1, 0, 0, 2}},        {v1::STRUCTURE_GENERATOR, {-1, 1, 2, -2}},
+      {v1::STRUCTURE_TRIANGULAR, {1, 3, 0, 2}},      {v1::STRUCTURE_SYMMETRIC, {1, 3, 3, 2}},
+      {v1::STRUCTURE_SKEW_SYMMETRIC, {0, 3, -3, 0}}, {v1::STRUCTURE_GENERAL, {1, 3, 4, 2}}};
+  for (const auto& [structure, a] : cases) {
+    Request request;
+    *request.mutable_a() = RawTensor<double>(v1::DATA_TYPE_FLOAT64, {2, 2}, a);
+    const auto detected = Ask(request);
+    ASSERT_TRUE(detected.ok()) << detected.status();
+    EXPECT_EQ(detected->reports(0).structure(), structure);
+    request.set_structure(structure);
+    const auto named = Ask(request);
+    ASSERT_TRUE(named.ok()) << named.status();
+    EXPECT_EQ(named->result().raw(), detected->result().raw());
+    if (structure == v1::STRUCTURE_GENERAL) continue;
+    *request.mutable_a() = RawTensor<double>(v1::DATA_TYPE_FLOAT64, {2, 2}, {1, 2, 3, 4});
+    const auto refused = Ask(request);
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(ViolatedField(refused.status()), "structure") << refused.status();
+  }
+}
+
+TEST(MatrixExpCodec, TheActionHasTheShapeOfB) {
+  Request request;
+  *request.mutable_a() = Doubles({2, 3, 4, 4});
+  *request.mutable_apply_to() = Doubles({4, 5});
+  const auto shared = Ask(request);
+  ASSERT_TRUE(shared.ok()) << shared.status();
+  EXPECT_EQ(ShapeOf(shared->result()), (std::vector<int64_t>{2, 3, 4, 5}));
+  EXPECT_EQ(shared->reports_size(), 6);
+  EXPECT_FALSE(shared->has_grad_a());
+  *request.mutable_apply_to() = Doubles({2, 3, 4, 5});
+  for (double time : {0.0, 1.0, -0.5}) request.add_times(time);
+  const auto own = Ask(request);
+  ASSERT_TRUE(own.ok()) << own.status();
+  EXPECT_EQ(ShapeOf(own->result()), (std::vector<int64_t>{3, 2, 3, 4, 5}));
+  const auto values = ValuesOf<double>(own->result());
+  const auto b = ValuesOf<double>(request.apply_to());
+  for (size_t k = 0; k < b.size(); ++k) EXPECT_EQ(values[k], b[k]);  // time 0
+  *request.mutable_apply_to() = Doubles({2, 3, 4, 0});
+  EXPECT_EQ(ShapeOf(Ask(request)->result()), (std::vector<int64_t>{3, 2, 3, 4, 0}));
+}
+
+TEST(MatrixExpCodec, GradientsHaveTheShapesOfTheInputs) {
+  Request request;
+  *request.mutable_a() = Floats({2, 4, 4});
+  *request.mutable_grad_output() = Floats({2, 4, 4});
+  const auto of_exp = Ask(request);
+  ASSERT_TRUE(of_exp.ok()) << of_exp.status();
+  EXPECT_EQ(ShapeOf(of_exp->grad_a()), (std::vector<int64_t>{2, 4, 4}));
+  EXPECT_FALSE(of_exp->has_grad_apply_to());
+  for (double time : {0.5, 1.0}) request.add_times(time);
+  *request.mutable_apply_to() = Floats({4, 3});
+  *request.mutable_grad_output() = Floats({2, 2, 4, 3});
+  const auto of_action = Ask(request);
+  ASSERT_TRUE(of_action.ok()) << of_action.status();
+  EXPECT_EQ(ShapeOf(of_action->grad_a()), (std::vector<int64_t>{2, 4, 4}));
+  EXPECT_EQ(ShapeOf(of_action->grad_apply_to()), (std::vector<int64_t>{4, 3}));
+  EXPECT_EQ(of_action->grad_a().dtype(), v1::DATA_TYPE_FLOAT32);
+  EXPECT_EQ(of_action->grad_apply_to().dtype(), v1::DATA_TYPE_FLOAT32);
+}
+
+TEST(MatrixExpCodec, TheGradientOfANumberIsItsExponential) {
+  Request request = ScalarRequest(1);
+  request.add_times(2);
+  *request.mutable_apply_to() = RawTensor<double>(v1::DATA_TYPE_FLOAT64, {1, 1}, {5});
+  *request.mutable_grad_output() = RawTensor<double>(v1::DATA_TYPE_FLOAT64, {1, 1, 1}, {3});
+  const auto answer = Ask(request);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_NEAR(ValuesOf<double>(answer->result())[0], 5 * std::exp(2.0), 1e-13);
+  EXPECT_NEAR(ValuesOf<double>(answer->grad_a())[0], 2 * 3 * 5 * std::exp(2.0), 1e-12);
+  EXPECT_NEAR(ValuesOf<double>(answer->grad_apply_to())[0], 3 * std::exp(2.0), 1e-13);
+}
+
 struct Bad {
   std::string field;
   absl::StatusCode code;
@@ -84,7 +168,6 @@ struct Bad {
 
 TEST(MatrixExpCodec, RefusesWithTheFieldsName) {
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-  constexpr auto kLater = absl::StatusCode::kUnimplemented;
   const std::vector<Bad> bad = {
       {"a", kInvalid, [](Request& r) { r.clear_a(); }},
       {"a", kInvalid,
@@ -119,17 +202,37 @@ TEST(MatrixExpCodec, RefusesWithTheFieldsName) {
          r.add_times(-1);
        }},
       {"structure", kInvalid, [](Request& r) { r.set_structure(static_cast<v1::Structure>(40)); }},
-      {"structure", kLater, [](Request& r) { r.set_structure(v1::STRUCTURE_SKEW_SYMMETRIC); }},
-      {"structure", kLater, [](Request& r) { r.set_structure(v1::STRUCTURE_SYMMETRIC); }},
-      {"structure", kLater, [](Request& r) { r.set_structure(v1::STRUCTURE_TRIANGULAR); }},
-      {"structure", kLater, [](Request& r) { r.set_structure(v1::STRUCTURE_DIAGONAL); }},
-      {"apply_to", kLater,
+      {"apply_to", kInvalid,
        [](Request& r) {
-         *r.mutable_apply_to() = Doubles({1, 1});
+         *r.mutable_apply_to() = Doubles({2, 1});
        }},
-      {"grad_output", kLater,
+      {"apply_to.shape", kInvalid,
        [](Request& r) {
+         *r.mutable_a() = Doubles({2, 3, 3});
+         *r.mutable_apply_to() = Doubles({3, 3, 1});
+       }},
+      {"apply_to.shape", kInvalid, [](Request& r) { *r.mutable_apply_to() = Doubles({1}); }},
+      {"apply_to.dtype", kInvalid,
+       [](Request& r) {
+         *r.mutable_apply_to() = Floats({1, 1});
+       }},
+      {"apply_to", kInvalid,
+       [](Request& r) {
+         *r.mutable_apply_to() = RawTensor<double>(v1::DATA_TYPE_FLOAT64, {1, 1}, {std::nan("")});
+       }},
+      {"grad_output.shape", kInvalid,
+       [](Request& r) {
+         r.add_times(1);
          *r.mutable_grad_output() = Doubles({1, 1});
+       }},
+      {"grad_output.shape", kInvalid,
+       [](Request& r) {
+         *r.mutable_apply_to() = Doubles({1, 2});
+         *r.mutable_grad_output() = Doubles({1, 1});
+       }},
+      {"grad_output.dtype", kInvalid,
+       [](Request& r) {
+         *r.mutable_grad_output() = Floats({1, 1});
        }},
   };
   for (const Bad& each : bad) {

@@ -78,6 +78,36 @@ TYPED_TEST(GeneratorActionTest, ErrorIsAFewUlpsOfTheLargestEntry) {
   ExpectAction(129, {2}, Chain<TypeParam>(129), 12.0, 1e-30, "chain n 129");
 }
 
+// The time at which time * max |g_ii| is `rate_time`.
+template <typename T>
+double TimeOf(int64_t n, const std::vector<T>& g, double rate_time) {
+  double rate = 0;
+  for (int64_t i = 0; i < n; ++i) rate = std::max(rate, std::fabs(static_cast<double>(g[i * n + i])));
+  return rate_time / rate;
+}
+
+template <typename T>
+std::vector<T> EqualRates(int64_t n) {
+  std::vector<T> g(n * n, static_cast<T>(1.0 / 3));
+  for (int64_t i = 0; i < n; ++i) g[i * n + i] = static_cast<T>(-(static_cast<double>(n) - 1) / 3);
+  return g;
+}
+
+// About where double changes from one product to three.
+TYPED_TEST(GeneratorActionTest, FewProductsRoundLittle) {
+  for (int64_t n : {2, 3, 5, 17}) {
+    const std::vector<TypeParam> kinds[] = {DenseGenerator<TypeParam>(n, 1, 17), Chain<TypeParam>(n),
+                                            EqualRates<TypeParam>(n)};
+    for (size_t kind = 0; kind < 3; ++kind) {
+      for (double rate_time : {3.99, 4.01}) {
+        const std::string what = " kind " + std::to_string(kind) + " n " + std::to_string(n);
+        ExpectAction(n, {5}, kinds[kind], TimeOf(n, kinds[kind], rate_time), 1.0,
+                     "rate * time " + std::to_string(rate_time) + what);
+      }
+    }
+  }
+}
+
 TYPED_TEST(GeneratorActionTest, StiffRatesInOneMatrixKeepTheSlowOnes) {
   ExpectAction(17, {4}, StiffSparseGenerator<TypeParam>(17, 0.4, 11), 5e4, 1.0, "stiff");
 }
@@ -86,7 +116,19 @@ TYPED_TEST(GeneratorActionTest, ConstantColumnsStay) {
   for (double time : {0.5, 3e3, 1e7}) {
     const std::vector<TypeParam> ones(64 * 3, TypeParam{1});
     for (TypeParam x : Act(64, 3, DenseGenerator<TypeParam>(64, 1, 2), time, ones)) {
-      EXPECT_NEAR(x, 1, 4 * kUnitRoundoff<TypeParam>) << time;
+      EXPECT_EQ(x, 1) << time;
+    }
+  }
+}
+
+TYPED_TEST(GeneratorActionTest, MeansStayBetweenTheEntries) {
+  const int64_t n = 65;
+  std::vector<TypeParam> b(n, TypeParam{0.1});
+  b[7] = std::nextafter(TypeParam{0.1}, TypeParam{1});
+  for (double time : {0.01, 1.0, 1e3}) {
+    for (TypeParam x : Act(n, 1, DenseGenerator<TypeParam>(n, 1, 2), time, b)) {
+      EXPECT_GE(x, b[0]) << time;
+      EXPECT_LE(x, b[7]) << time;
     }
   }
 }

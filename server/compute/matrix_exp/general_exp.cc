@@ -1,0 +1,64 @@
+#include "server/compute/matrix_exp/general_exp.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "server/compute/matrix_exp/balance.h"
+#include "server/compute/matrix_exp/double_double.h"
+#include "server/compute/matrix_exp/norms.h"
+#include "server/compute/matrix_exp/taylor.h"
+
+namespace attend::compute {
+namespace {
+
+// Balancing exponents of a, whatever its range.
+template <typename T>
+std::vector<int> BalanceOf(const Matrix<const T>& a) {
+  int exponent = 0;
+  std::frexp(MaxAbs(a), &exponent);
+  return BalanceExponents(a, exponent);
+}
+
+}  // namespace
+
+template <typename T>
+absl::Status GeneralExp<T>::RunPlain(runtime::Executor& executor, double time, const Matrix<T>& result,
+                                     MatrixExpReport& report) {
+  if (!plain_) plain_.emplace(a_, pool_);
+  return TaylorExp(executor, pool_, *plain_, time, result, report);
+}
+
+template <typename T>
+absl::Status GeneralExp<T>::Run(runtime::Executor& executor, double time, const Matrix<T>& result,
+                                MatrixExpReport& report) {
+  if (!looked_) {
+    looked_ = true;
+    if (std::vector<int> balance = BalanceOf(a_); !balance.empty()) balanced_.emplace(a_, pool_, std::move(balance));
+  }
+  if (!balanced_) return RunPlain(executor, time, result, report);
+  constexpr double kGood = 500 * std::numeric_limits<T>::epsilon();
+  const absl::Status done = TaylorExp(executor, pool_, *balanced_, time, result, report);
+  if (done.ok() && report.error_bound <= kGood) return done;
+  if (!done.ok() && !absl::IsOutOfRange(done)) return done;
+  const auto entries = static_cast<size_t>(a_.rows * a_.cols);
+  const runtime::Buffer memory = pool_.AllocateArray<T>(entries);
+  const Matrix<T> other(memory.as<T>(), a_.rows, a_.cols);
+  MatrixExpReport other_report;
+  const absl::Status other_done = RunPlain(executor, time, other, other_report);
+  if (!other_done.ok()) return absl::IsOutOfRange(other_done) ? done : other_done;
+  const uint32_t products = report.products + other_report.products;
+  if (!done.ok() || other_report.error_bound < report.error_bound) {
+    std::copy_n(other.data, entries, result.data);
+    report = other_report;
+  }
+  report.products = products;
+  return absl::OkStatus();
+}
+
+template class GeneralExp<float>;
+template class GeneralExp<double>;
+
+}  // namespace attend::compute

@@ -1,0 +1,53 @@
+#include "server/compute/matrix_exp/spectral.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "server/compute/matrix_exp/lapack.h"
+#include "server/compute/parallel_gemm.h"
+
+namespace attend::compute {
+
+absl::Status Spectral::ToBasis(runtime::Executor& executor, const Operand<double>& x, const Matrix<double>& to) const {
+  return ParallelGemm(executor, 1.0, basis_.view(), x, 0.0, to);
+}
+
+absl::Status Spectral::FromBasis(runtime::Executor& executor, const Operand<double>& x,
+                                 const Matrix<double>& to) const {
+  return ParallelGemm(executor, 1.0, Transposed(Operand<double>(basis_.view())), x, 0.0, to);
+}
+
+absl::Status Spectral::Images(runtime::Executor& executor, const Matrix<double>& a,
+                              const Matrix<double>& images) const {
+  return ParallelGemm(executor, 1.0, basis_.view(), Transposed(Operand<double>(a)), 0.0, images);
+}
+
+long double Spectral::Scaled(double time) const { return std::ldexp(static_cast<long double>(time), exponent_); }
+
+double Spectral::LargestEigenvalue(double time) const {
+  double largest = 0;
+  for (double value : values_) largest = std::max(largest, std::fabs(value));
+  const long double norm = std::fabs(Scaled(time)) * static_cast<long double>(largest);
+  return static_cast<double>(std::min<long double>(norm, std::numeric_limits<double>::max()));
+}
+
+absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Operand<double>& r,
+                                          const Matrix<double>& scratch) {
+  absl::Status done = ParallelGemm(executor, -1.0, Transposed(r), r, 0.0, scratch);
+  if (!done.ok()) return done;
+  double largest = 0;
+  for (int64_t i = 0; i < r.rows; ++i) {
+    scratch.row(i)[i] += 1;
+    for (int64_t j = 0; j < r.cols; ++j) largest = std::max(largest, std::fabs(scratch.row(i)[j]));
+  }
+  return largest;
+}
+
+double SpectralBytes(int64_t n) {
+  // Basis, matrix or reflectors, and the two sides of the smaller decomposition (half a matrix) or the eigenvectors.
+  const auto size = static_cast<double>(n);
+  return 8 * (5 * size * size + 8 * size) + LapackWorkspaceBytes(n);
+}
+
+}  // namespace attend::compute

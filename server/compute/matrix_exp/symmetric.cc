@@ -1,0 +1,134 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "server/compute/matrix_exp/lapack.h"
+#include "server/compute/matrix_exp/scalar_exp.h"
+#include "server/compute/matrix_exp/spectral.h"
+#include "server/compute/parallel_gemm.h"
+
+namespace attend::compute {
+namespace {
+
+class Symmetric final : public Spectral {
+ public:
+  Symmetric(Dense basis, std::vector<double> values, int exponent) : Spectral(std::move(basis), exponent) {
+    values_ = std::move(values);
+  }
+
+  // One step of Ogita and Aishima 2018 (Iterative refinement for symmetric eigenvalue decomposition), in double and
+  // from residuals: eigenvalues and vectors are some ulps of |A| off before it, about one after it.
+  absl::Status Refine(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<double>& a) {
+    const Dense residual(n(), n(), pool);
+    const Dense rest(n(), n(), pool);
+    const Dense change(n(), n(), pool);
+    if (auto done = Images(executor, a, residual.view()); !done.ok()) return done;
+    for (int64_t i = 0; i < n(); ++i) {
+      const double value = values_[static_cast<size_t>(i)];
+      for (int64_t j = 0; j < n(); ++j) residual.view().row(i)[j] -= value * basis_.view().row(i)[j];
+    }
+    // rest = Z Z^T and change = residual Z^T, whose row j is of vector j.
+    const Operand<double> zt = Transposed(Operand<double>(basis_.view()));
+    if (auto done = ParallelGemm(executor, 1.0, basis_.view(), zt, 0.0, rest.view()); !done.ok()) return done;
+    if (auto done = ParallelGemm(executor, 1.0, residual.view(), zt, 0.0, change.view()); !done.ok()) return done;
+    Correct(rest.view(), change.view());
+    std::copy_n(basis_.data(), basis_.size(), residual.data());
+    return ParallelGemm(executor, 1.0, change.view(), residual.view(), 1.0, basis_.view());
+  }
+
+  // Turns `change` into what the basis is to be multiplied with, and adds the corrections of the eigenvalues. Its
+  // symmetric part makes the basis orthogonal, the antisymmetric one turns it: kept apart, rounding stays that small.
+  void Correct(const Matrix<double>& rest, const Matrix<double>& change) {
+    // Vectors of closer eigenvalues may turn into each other as they like.
+    const double close = 1e-6 * std::max(std::fabs(values_.front()), std::fabs(values_.back()));
+    std::vector<double> refined = values_;
+    for (int64_t j = 0; j < n(); ++j) {
+      refined[static_cast<size_t>(j)] += change.row(j)[j];
+      change.row(j)[j] = (1 - rest.row(j)[j]) / 2;
+      for (int64_t i = 0; i < j; ++i) {
+        const double gap = values_[static_cast<size_t>(j)] - values_[static_cast<size_t>(i)];
+        const double mean = (change.row(j)[i] + change.row(i)[j]) / 2;
+        const double turn = std::fabs(gap) > close ? mean / gap : 0;
+        change.row(j)[i] = turn - rest.row(j)[i] / 2;
+        change.row(i)[j] = -turn - rest.row(j)[i] / 2;
+      }
+    }
+    values_ = std::move(refined);
+  }
+
+  // F = exp(t D) - exp(least of t D) I: no term is negative, nothing cancels.
+  Rest Apply(double time, const Matrix<double>& rows) const override {
+    const long double scaled = Scaled(time);
+    const auto [low, high] = std::minmax_element(values_.begin(), values_.end());
+    const long double least = std::min(scaled * *low, scaled * *high);
+    const long double largest = std::max(scaled * *low, scaled * *high);
+    const int64_t exponent = ScaledExp(largest).exponent;
+    const auto exp = [&](long double x) {
+      const ScaledNumber number = ScaledExp(x);
+      return std::ldexp(number.mantissa, static_cast<int>(std::max<int64_t>(number.exponent - exponent, -3000)));
+    };
+    const double identity = exp(least);
+    for (int64_t i = 0; i < rows.rows; ++i) {
+      const long double x = scaled * values_[static_cast<size_t>(i)];
+      const double factor = x - least > 1 ? exp(x) - identity : identity * std::expm1(static_cast<double>(x - least));
+      for (int64_t j = 0; j < rows.cols; ++j) rows.row(i)[j] *= factor;
+    }
+    return {identity, exponent};
+  }
+
+  void AddDerivative(double time, const Matrix<double>& gradient, const Matrix<double>& sum) const override {
+    const long double scaled = Scaled(time);
+    std::vector<double> exps;
+    for (double value : values_) exps.push_back(Exp(scaled * value));
+    for (int64_t i = 0; i < n(); ++i) {
+      for (int64_t j = 0; j < n(); ++j) {
+        const auto difference = static_cast<double>(
+            scaled * (static_cast<long double>(values_[static_cast<size_t>(i)]) - values_[static_cast<size_t>(j)]));
+        const double x = exps[static_cast<size_t>(i)];
+        const double y = exps[static_cast<size_t>(j)];
+        double divided = y;
+        if (std::fabs(difference) > 2) {
+          divided = (x - y) / difference;
+        } else if (difference != 0) {
+          divided = y * (std::expm1(difference) / difference);
+        }
+        sum.row(i)[j] += time * divided * gradient.row(i)[j];
+      }
+    }
+  }
+
+  double TransposedTime(double time) const override { return time; }
+
+  absl::Status Polish(runtime::Executor& executor, runtime::BufferPool& pool,
+                      const Matrix<double>& exponential) const override {
+    for (int64_t i = 0; i < exponential.rows; ++i) {
+      for (int64_t j = 0; j < i; ++j) exponential.row(i)[j] = exponential.row(j)[i];
+    }
+    return absl::OkStatus();
+  }
+};
+
+}  // namespace
+
+template <typename T>
+absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSymmetric(runtime::Executor& executor, runtime::BufferPool& pool,
+                                                             const Matrix<const T>& a) {
+  const int64_t n = a.rows;
+  const Dense matrix(n, n, pool);
+  Dense basis(n, n, pool);
+  std::vector<double> values(static_cast<size_t>(n));
+  const int exponent = LoadScaled(a, matrix.view());
+  absl::Status done = SymmetricEigen(executor, pool, n, matrix.data(), values.data(), basis.data());
+  if (!done.ok()) return done;
+  auto symmetric = std::make_unique<Symmetric>(std::move(basis), std::move(values), exponent);
+  LoadScaled(a, matrix.view());
+  if (done = symmetric->Refine(executor, pool, matrix.view()); !done.ok()) return done;
+  return symmetric;
+}
+
+template absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSymmetric(runtime::Executor&, runtime::BufferPool&,
+                                                                      const Matrix<const float>&);
+template absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSymmetric(runtime::Executor&, runtime::BufferPool&,
+                                                                      const Matrix<const double>&);
+
+}  // namespace attend::compute

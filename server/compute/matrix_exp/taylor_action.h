@@ -1,0 +1,97 @@
+// exp(t A) B of any matrix by products of A with [n, p], never forming exp(t A). Not thread-safe.
+#ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_ACTION_H_
+#define ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_ACTION_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/compute/matrix_exp/shifted_matrix.h"
+#include "server/runtime/executor.h"
+
+namespace attend::compute {
+
+// [n, p] whose column j stands for itself times 2^exponents[j]: nothing over- or underflows on the way.
+struct ScaledColumns {
+  ScaledColumns(int64_t n, int64_t p, runtime::BufferPool& pool)
+      : values(n, p, pool), exponents(static_cast<size_t>(p), 0) {}
+
+  // = b. T is float or double.
+  template <typename T>
+  void LoadFrom(const Matrix<const T>& b);
+  // Brings the largest entry of each column to [1/2, 1).
+  void Normalize();
+  // to = these times factor; false where an entry is not finite in T.
+  template <typename T>
+  bool StoreTo(long double exp_factor, const Matrix<T>& to) const;
+
+  Dense values;
+  std::vector<int64_t> exponents;
+};
+
+// t is cut into steps, each a Taylor polynomial that ends where its terms no longer count.
+struct ActionPlan {
+  int degree = 0;
+  double steps = 1;
+
+  double products() const { return degree * steps; }
+};
+
+struct ActionReport {
+  int degree = 0;  // the highest of any step
+  int64_t steps = 0;
+  int64_t products = 0;
+  double rounding = 0;  // sum over steps of the largest term over the result: what cancelled, in units of roundoff
+};
+
+// Source: Al-Mohy and Higham 2011, Computing the action of the matrix exponential: degree and steps from norms of
+// powers of A - shift I, which are estimated here from a few columns' Krylov sequence instead of an iteration per
+// power. What the estimate misses, each step notices itself: it goes on until two terms in a row do not count, and
+// where terms grow so far beyond the result that digits cancel, it is taken anew with half its length.
+class TaylorAction {
+ public:
+  template <typename T>
+  TaylorAction(runtime::BufferPool& pool, const Matrix<const T>& a) : pool_(pool), a_(a, pool) {}
+
+  const ShiftedMatrix& a() const { return a_; }
+
+  // Nine products of A with [n, 4], once; the plans of long times are better for it. Errors: the executor's.
+  absl::Status EstimateNorms(runtime::Executor& executor);
+  ActionPlan Plan(double time) const;
+
+  // What a step began with, for the way back.
+  struct Step {
+    ScaledColumns begin;
+    double time = 0;
+    double scale = 0;  // the step is exp(scale C)
+    int degree = 0;
+  };
+  struct Recording {
+    size_t most_steps = 0;
+    std::vector<Step> steps;  // in order
+    bool complete = true;     // false: there were more than most_steps, and f is unspecified
+  };
+
+  // f = exp(time (A - shift)) f, or with A^T; the shift's factor is exp(a().ShiftBy(time)). Adds to `report`.
+  // `recording` may be null. Polls cancellation between products.
+  absl::Status Run(runtime::Executor& executor, double time, bool transposed, ScaledColumns& f, ActionReport& report,
+                   Recording* recording = nullptr) const;
+
+ private:
+  static constexpr int kEstimated = 9;  // powers
+
+  double LogAlpha(int p) const;
+
+  runtime::BufferPool& pool_;
+  const ShiftedMatrix a_;
+  bool has_estimates_ = false;
+  std::array<double, kEstimated + 1> log_norms_{};  // log2 |C^k|_1, estimated for k > 1
+};
+
+// Bytes of working memory beyond what is recorded of steps.
+double TaylorActionBytes(int64_t n, int64_t p);
+
+}  // namespace attend::compute
+
+#endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_ACTION_H_

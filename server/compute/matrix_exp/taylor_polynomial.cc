@@ -1,0 +1,30 @@
+#include "server/compute/matrix_exp/taylor_polynomial.h"
+
+#include <cmath>
+
+namespace attend::compute {
+namespace {
+
+double Magnitude(const Combination& coefficients, const std::array<double, 3>& norms) {
+  return std::fabs(coefficients[0]) + std::fabs(coefficients[1]) * norms[0] + std::fabs(coefficients[2]) * norms[1] +
+         std::fabs(coefficients[3]) * norms[2] + std::fabs(coefficients[4]) * norms[2] * norms[2];
+}
+
+}  // namespace
+
+double PolynomialMagnitude(int degree, const std::array<double, 3>& norms) {
+  if (degree == 2) return 1 + norms[0] + norms[1] / 2;
+  if (degree == 4) return Magnitude(taylor4::kRest, norms) + norms[1] * Magnitude(taylor4::kFactor, norms);
+  if (degree == 8) {
+    const double inner = norms[1] * Magnitude(taylor8::kInner, norms);
+    const double left = Magnitude(taylor8::kLeft, norms) + inner;
+    const double right = Magnitude(taylor8::kRight, norms) + taylor8::kRightInner * inner;
+    return Magnitude(taylor8::kRest, norms) + left * right;
+  }
+  const double inner = Magnitude(taylor18::kL1, norms) * Magnitude(taylor18::kL5, norms);
+  const double right = inner + Magnitude(taylor18::kL4, norms);
+  return Magnitude(taylor18::kRest, norms) + std::fabs(taylor18::kKappa) * inner +
+         (Magnitude(taylor18::kL3, norms) + right) * right;
+}
+
+}  // namespace attend::compute

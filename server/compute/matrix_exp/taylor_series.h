@@ -1,0 +1,251 @@
+// One exponential of taylor.h in the making: the polynomial, the squarings, the shift, and what bounds the error. Not
+// thread-safe. T is float or double. For taylor.cc.
+#ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_SERIES_H_
+#define ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_SERIES_H_
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "server/compute/matrix_exp/double_double.h"
+#include "server/compute/matrix_exp/entrywise.h"
+#include "server/compute/matrix_exp/norms.h"
+#include "server/compute/matrix_exp/powers.h"
+#include "server/compute/matrix_exp/rounding.h"
+#include "server/compute/matrix_exp/squaring_error.h"
+#include "server/compute/matrix_exp/taylor_plan.h"
+#include "server/compute/matrix_exp/taylor_polynomial.h"
+#include "server/compute/parallel_gemm.h"
+
+namespace attend::compute {
+
+// Exponents of two beyond this cannot come back: each squaring at least doubles them, less the range of double.
+inline constexpr int64_t kHopelessExponent = int64_t{1} << 40;
+
+inline int ToInt(int64_t exponent) { return static_cast<int>(std::clamp<int64_t>(exponent, -100000, 100000)); }
+
+// B = time A as mantissa * 2^exponent * (C + shift I), C of `powers`.
+template <typename T>
+struct TaylorScaling {
+  TaylorScaling(const Powers<T>& powers, double time) {
+    int time_exponent = 0;
+    mantissa = std::frexp(time, &time_exponent);
+    exponent = powers.exponent() + time_exponent;
+  }
+  double LogScale() const { return std::log2(std::fabs(mantissa)) + exponent; }
+
+  double mantissa = 0;
+  int64_t exponent = 0;
+};
+
+// Calls in this order: StartWithIdentity or Evaluate, Square, ApplyShift, Store. The value is value_ * 2^exponent_.
+template <typename T>
+class TaylorSeries {
+ public:
+  TaylorSeries(runtime::Executor& executor, runtime::BufferPool& pool, Powers<T>& powers,
+               const TaylorScaling<T>& scaling)
+      : executor_(executor), powers_(powers), scaling_(scaling), n_(powers.n()), sums_(2 * static_cast<size_t>(n_)) {
+    for (runtime::Buffer& buffer : buffers_) buffer = pool.AllocateArray<T>(static_cast<size_t>(n_ * n_));
+    value_ = MatrixOf(0);
+    spare_ = MatrixOf(1);
+    third_ = MatrixOf(2);
+  }
+
+  void StartWithIdentity() {
+    std::fill_n(value_.data, static_cast<size_t>(n_ * n_), T{0});
+    for (int64_t i = 0; i < n_; ++i) value_.row(i)[i] = 1;
+    norm_ = 1;
+    error_.emplace(0, kUnit);
+  }
+
+  // The polynomial at B / 2^squarings, without the shift.
+  absl::Status Evaluate(const TaylorPlan& plan, uint32_t& products) {
+    if (absl::Status done = EvaluatePolynomial(plan, products); !done.ok()) return done;
+    norm_ = Norm();
+    error_.emplace(std::log2(norm_), EvaluationError(plan));
+    return absl::OkStatus();
+  }
+
+  // Squares up to `squarings` times; `done_squarings` counts those it took until the outcome was clear.
+  absl::Status Square(int64_t squarings, uint32_t& done_squarings) {
+    for (int64_t k = 0; k < squarings && norm_ > 0 && std::llabs(exponent_) < kHopelessExponent; ++k) {
+      if (norm_ < kSmall) Normalize();
+      if (auto done = SquareOnce(); !done.ok()) return done;
+      if (!std::isfinite(norm_)) {
+        // Only now: scaling down loses entries that are small beside the largest.
+        std::swap(value_, spare_);
+        norm_ = Norm();
+        exponent_ /= 2;
+        Normalize();
+        if (auto done = SquareOnce(); !done.ok()) return done;
+      }
+      ++done_squarings;
+    }
+    return absl::OkStatus();
+  }
+
+  // Multiplies by exp of B's shift.
+  void ApplyShift() {
+    if (powers_.shift() == 0) return;
+    const long double shift =
+        std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.mantissa, ToInt(scaling_.exponent));
+    const long double power = shift * 1.442695040888963407359924681001892137L;  // log2(e)
+    if (std::fabs(power) > static_cast<long double>(kHopelessExponent)) {
+      exponent_ = power > 0 ? 2 * kHopelessExponent : -2 * kHopelessExponent;
+      return;
+    }
+    const long double whole = std::floor(power);
+    exponent_ += static_cast<int64_t>(whole);
+    const T factor = static_cast<T>(std::exp2(power - whole));
+    for (int64_t i = 0; i < n_ * n_; ++i) value_.data[i] *= factor;
+    norm_ *= static_cast<double>(factor);
+    shift_error_ = 3 * kUnit + 0x1p-63 * static_cast<double>(std::fabs(power));
+  }
+
+  // Whether the result fits in T; then it is stored, with its relative error bound.
+  bool Store(const Matrix<T>& result, double& error_bound) const {
+    constexpr int64_t kBeyondDouble = 1990;
+    const std::vector<int>& balance = powers_.balance();
+    const int spread = Spread(balance);
+    if (norm_ == 0 || exponent_ < -kBeyondDouble - spread) {
+      std::fill_n(result.data, static_cast<size_t>(n_ * n_), T{0});
+      error_bound = 1;
+      return true;
+    }
+    if (exponent_ > kBeyondDouble) return false;
+    double largest = 0;
+    for (int64_t i = 0; i < n_; ++i) largest = std::max(largest, StoreRow(i, balance, result.row(i)));
+    const bool fits = largest <= static_cast<double>(std::numeric_limits<T>::max());
+    error_bound = fits ? ErrorOf(AsConst(result), spread) : 0;
+    return fits;
+  }
+
+ private:
+  static constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
+  static constexpr double kSmall = std::is_same_v<T, float> ? 0x1p-20 : 0x1p-100;  // squares keep their digits above
+
+  Matrix<T> MatrixOf(size_t index) const { return Matrix<T>(buffers_[index].template as<T>(), n_, n_); }
+
+  // Exponents of the balancing: the largest less the least.
+  static int Spread(const std::vector<int>& balance) {
+    if (balance.empty()) return 0;
+    const auto [least, most] = std::minmax_element(balance.begin(), balance.end());
+    return *most - *least;
+  }
+
+  // Of value_; the column sums stay in sums_.
+  double Norm() { return AbsColumnSums(AsConst(value_), nullptr, sums_.data()); }
+
+  // Row i of the result; returns its largest modulus, infinite where T cannot hold it.
+  double StoreRow(int64_t i, const std::vector<int>& balance, T* out) const {
+    T largest = 0;
+    const T* row = value_.row(i);
+    PowerOfTwo scale(static_cast<int>(exponent_));
+    for (int64_t j = 0; j < n_; ++j) {
+      if (!balance.empty()) {
+        scale =
+            PowerOfTwo(static_cast<int>(exponent_) + balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)]);
+      }
+      out[j] = static_cast<T>(scale(static_cast<double>(row[j])));
+      largest = std::max(largest, std::fabs(out[j]));
+    }
+    return static_cast<double>(largest);
+  }
+
+  double ErrorOf(const Matrix<const T>& result, int spread) const {
+    const double norm = NormOne(result);
+    if (norm == 0) return 1;
+    double error = error_->Relative() + shift_error_;
+    // Errors of balanced entries may stand where balancing made entries smallest.
+    if (spread > 0) error *= std::exp2(std::log2(norm_) - std::log2(norm) + static_cast<double>(exponent_ + spread));
+    const double vanished = static_cast<double>(std::numeric_limits<T>::denorm_min()) * static_cast<double>(n_);
+    if (norm < std::numeric_limits<T>::min() / kUnit) error += vanished / norm;
+    return std::min(error, 1e300);
+  }
+
+  // What power k of C is multiplied with to be (B / 2^squarings)^k.
+  double Step(const TaylorPlan& plan) const {
+    return std::ldexp(scaling_.mantissa, ToInt(scaling_.exponent - plan.squarings));
+  }
+
+  // out = coefficients of powers of x C, + factor * extra.
+  void Combine(const Combination& coefficients, double x, double factor, const Matrix<T>* extra, const Matrix<T>& out) {
+    absl::InlinedVector<Term<T>, 5> terms;
+    if (extra != nullptr) terms.push_back({static_cast<T>(factor), extra->data});
+    const Combination scaled = Scaled(coefficients, x);
+    for (size_t k = 1; k < scaled.size(); ++k) {
+      if (coefficients[k] != 0) terms.push_back({static_cast<T>(scaled[k]), powers_.power(kCombinedPowers[k]).data});
+    }
+    SumTerms<T>(n_, terms, static_cast<T>(scaled[0]), out.data);
+  }
+
+  absl::Status Multiply(const Matrix<T>& a, const Matrix<T>& b, const Matrix<T>& c, uint32_t& products) {
+    ++products;
+    return ParallelGemm(executor_, T{1}, Operand<T>(a), Operand<T>(b), T{0}, c);
+  }
+
+  absl::Status EvaluatePolynomial(const TaylorPlan& plan, uint32_t& products);
+
+  double EvaluationError(const TaylorPlan& plan) const {
+    const double log_step = scaling_.LogScale() - static_cast<double>(plan.squarings);
+    std::array<double, 3> norms{};
+    for (int k = 1; k <= (plan.degree == 18 ? 3 : 2); ++k) {
+      norms[static_cast<size_t>(k - 1)] = std::exp2(powers_.log_norm(k) + k * log_step);
+    }
+    return kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
+                    plan.truncation * norms[0]);
+  }
+
+  absl::Status SquareOnce() {
+    const double growth = AbsColumnSums(AsConst(value_), sums_.data(), sums_.data() + n_);
+    if (auto done = ParallelGemm(executor_, T{1}, Operand<T>(value_), Operand<T>(value_), T{0}, spare_); !done.ok()) {
+      return done;
+    }
+    std::swap(value_, spare_);
+    exponent_ *= 2;
+    norm_ = Norm();
+    if (!(norm_ <= std::numeric_limits<T>::max())) norm_ = std::numeric_limits<double>::infinity();
+    if (std::isfinite(norm_) && norm_ > 0) {
+      const double rounding = std::min(1e300, kUnit * ProductRounding(n_) * (growth / norm_));
+      error_->Add(std::log2(norm_) + static_cast<double>(exponent_), rounding);
+    }
+    return absl::OkStatus();
+  }
+
+  // Brings the norm to [1/2, 1).
+  void Normalize() {
+    int shift = 0;
+    norm_ = std::frexp(norm_, &shift);
+    const PowerOfTwo down(-shift);
+    for (int64_t i = 0; i < n_ * n_; ++i) value_.data[i] = static_cast<T>(down(static_cast<double>(value_.data[i])));
+    for (double& sum : sums_) sum = down(sum);
+    exponent_ += shift;
+  }
+
+  runtime::Executor& executor_;
+  Powers<T>& powers_;
+  const TaylorScaling<T>& scaling_;
+  const int64_t n_;
+  std::array<runtime::Buffer, 3> buffers_;
+  Matrix<T> value_;
+  Matrix<T> spare_;
+  Matrix<T> third_;
+  std::vector<double> sums_;  // of value_'s columns, and room for as many
+  int64_t exponent_ = 0;
+  double norm_ = 0;  // |value|_1
+  std::optional<SquaringError> error_;
+  double shift_error_ = 0;
+};
+
+}  // namespace attend::compute
+
+#endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_SERIES_H_

@@ -1,0 +1,219 @@
+// exp(t A) B, in steps and through exp(t A), against exp(t A) of quadruple precision.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/server/compute/matrix_exp/structured_cases.h"
+
+namespace attend::compute {
+namespace {
+
+template <typename T>
+class MatrixExpActionTest : public testing::Test {};
+using ElementTypes = testing::Types<float, double>;
+TYPED_TEST_SUITE(MatrixExpActionTest, ElementTypes);
+
+template <typename T>
+constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
+
+template <typename T>
+std::vector<T> Columns(int64_t count, double scale, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal(0, scale);
+  std::vector<T> numbers(count);
+  for (T& x : numbers) x = static_cast<T>(normal(random));
+  return numbers;
+}
+
+// Each column's error over |exp| |column|, both in the 1-norm.
+template <typename T>
+double ColumnError(int64_t n, int64_t p, const T* actual, const QuadMatrix& exponential, const std::vector<T>& b) {
+  const double growth = NormOne(n, exponential);
+  double worst = 0;
+  for (int64_t j = 0; j < p; ++j) {
+    double error = 0;
+    double norm = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      Quad expected = 0;
+      for (int64_t k = 0; k < n; ++k) expected += exponential[i * n + k] * b[k * p + j];
+      error += std::fabs(static_cast<double>(actual[i * p + j] - expected));
+      norm += std::fabs(static_cast<double>(b[i * p + j]));
+    }
+    worst = std::max(worst, error / (growth * norm));
+  }
+  return worst;
+}
+
+TYPED_TEST(MatrixExpActionTest, EveryStructureAgreesWithQuadruplePrecision) {
+  bool in_steps = false;
+  bool through_exp = false;
+  for (Kind kind : kAllKinds) {
+    for (const auto& [n, p] : {std::pair<int64_t, int64_t>{1, 3}, {2, 1}, {3, 5}, {17, 1}, {64, 1}, {65, 3}}) {
+      for (double scale : {1e-6, 0.3, 3.0, 30.0}) {
+        if (n > 17 && scale != 3.0) continue;  // the oracle is slow
+        SCOPED_TRACE(NameOf(kind, n, scale) + " p " + std::to_string(p));
+        Question<TypeParam> question;
+        question.n = n;
+        question.a = Structured<TypeParam>(kind, n, scale, static_cast<uint32_t>(n));
+        question.times = {1.0, 0.0, 0.5, kind == Kind::kGenerator ? 0.25 : -0.5};
+        question.p = p;
+        question.b = Columns<TypeParam>(n * p, 1, 3);
+        const Outcome<TypeParam> outcome = Solve(question);
+        ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+        for (size_t k = 0; k < question.times.size(); ++k) {
+          if (n > 17 && k < 2) continue;
+          const MatrixExpReport& report = outcome.reports[k];
+          EXPECT_EQ(report.structure, n == 1 ? MatrixStructure::kDiagonal : StructureOf(kind));
+          const QuadMatrix expected = QuadExp(n, ToQuad(question.a.data(), n, question.times[k]), 4);
+          const double error = ColumnError(n, p, outcome.result.data() + k * n * p, expected, question.b);
+          const double condition = kind == Kind::kUpper || kind == Kind::kLower ? 10 : 1;
+          EXPECT_LE(error, 8 * condition * (8 + std::sqrt(n) + report.norm1) * kUnit<TypeParam>) << question.times[k];
+          in_steps = in_steps || report.action_products > 0;
+          through_exp = through_exp || report.products > 0;
+        }
+        for (int64_t i = 0; i < n * p; ++i) EXPECT_EQ(outcome.result[n * p + i], question.b[i]);  // time 0
+      }
+    }
+  }
+  EXPECT_TRUE(in_steps);
+  EXPECT_TRUE(through_exp);
+}
+
+TYPED_TEST(MatrixExpActionTest, ReportsHoldForGeneralMatrices) {
+  for (double scale : {0.01, 1.0, 8.0}) {
+    Question<TypeParam> question{65, Structured<TypeParam>(Kind::kGeneral, 65, scale, 1), {1.0}};
+    question.p = 2;
+    question.b = Columns<TypeParam>(65 * 2, 1, 8);
+    const Outcome<TypeParam> outcome = Solve(question);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    const MatrixExpReport& report = outcome.reports[0];
+    EXPECT_GT(report.action_products, 0u);
+    EXPECT_EQ(report.products, 0u);
+    EXPECT_GE(report.degree * report.squarings, report.action_products);
+    const QuadMatrix exponential = QuadExp(65, ToQuad(question.a.data(), 65, 1), 0);
+    QuadMatrix expected(65 * 2, 0);
+    double error = 0;
+    double norm = 0;
+    for (int64_t i = 0; i < 65; ++i) {
+      for (int64_t k = 0; k < 65; ++k) expected[i] += exponential[i * 65 + k] * question.b[k * 2];
+      error += std::fabs(static_cast<double>(outcome.result[i * 2] - expected[i]));
+      norm += std::fabs(static_cast<double>(expected[i]));
+    }
+    EXPECT_LE(error / norm, report.error_bound);
+    EXPECT_LE(report.error_bound, 1e6 * kUnit<TypeParam>);
+  }
+}
+
+TYPED_TEST(MatrixExpActionTest, ManyTimesShareTheWayAndAreAsAccurateAsAlone) {
+  const int64_t n = 64;
+  Question<TypeParam> question{n, Structured<TypeParam>(Kind::kGeneral, n, 1.0, 11)};
+  question.times = {2.0, 0.5, 1.0, 1.5};
+  question.p = 1;
+  question.b = Columns<TypeParam>(n, 1, 8);
+  const Outcome<TypeParam> together = Solve(question);
+  ASSERT_TRUE(together.status.ok()) << together.status;
+  uint32_t spent = 0;
+  for (size_t k = 0; k < question.times.size(); ++k) {
+    spent += together.reports[k].action_products;
+    const QuadMatrix expected = QuadExp(n, ToQuad(question.a.data(), n, question.times[k]), 0);
+    const double error = ColumnError(n, 1, together.result.data() + k * n, expected, question.b);
+    EXPECT_LE(error, 8 * (8 + std::sqrt(n) + together.reports[k].norm1) * kUnit<TypeParam>);
+  }
+  Question<TypeParam> alone = question;
+  uint32_t spent_alone = 0;
+  for (double time : question.times) {
+    alone.times = {time};
+    spent_alone += Solve(alone).reports[0].action_products;
+  }
+  EXPECT_GT(spent, 0u);
+  EXPECT_LT(spent, spent_alone);
+}
+
+TYPED_TEST(MatrixExpActionTest, BatchesWithSharedAndOwnColumnsAgree) {
+  const int64_t n = 5;
+  const int64_t p = 3;
+  Question<TypeParam> shared;
+  shared.n = n;
+  for (double scale : {1e-8, 1.0, 30.0}) {
+    const auto a = Structured<TypeParam>(Kind::kGeneral, n, scale, 8);
+    shared.a.insert(shared.a.end(), a.begin(), a.end());
+  }
+  shared.p = p;
+  shared.b = Columns<TypeParam>(n * p, 1, 2);
+  shared.b_is_shared = true;
+  Question<TypeParam> own = shared;
+  own.b_is_shared = false;
+  for (int copy = 0; copy < 2; ++copy) own.b.insert(own.b.end(), shared.b.begin(), shared.b.end());
+  const Outcome<TypeParam> outcome = Solve(shared);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.result, Solve(own).result);
+  for (int64_t index = 0; index < 3; ++index) {
+    Question<TypeParam> alone = shared;
+    alone.a.assign(shared.a.begin() + index * n * n, shared.a.begin() + (index + 1) * n * n);
+    const std::vector<TypeParam> expected(outcome.result.begin() + index * n * p,
+                                          outcome.result.begin() + (index + 1) * n * p);
+    EXPECT_EQ(Solve(alone).result, expected) << index;
+  }
+}
+
+TYPED_TEST(MatrixExpActionTest, ColumnsOfAnyMagnitudeKeepTheirDigits) {
+  const double largest = std::numeric_limits<TypeParam>::max() / 1e3;
+  const double least = std::numeric_limits<TypeParam>::min() * 1e3;
+  const int64_t n = 33;
+  Question<TypeParam> question{n, Structured<TypeParam>(Kind::kGeneral, n, 1.0, 5)};
+  question.p = 3;
+  const auto column = Columns<TypeParam>(n, 1, 1);
+  for (int64_t i = 0; i < n; ++i) {
+    for (double scale : {largest / 8, 1.0, least}) question.b.push_back(static_cast<TypeParam>(column[i] * scale));
+  }
+  const Outcome<TypeParam> outcome = Solve(question);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  const QuadMatrix expected = QuadExp(n, ToQuad(question.a.data(), n, 1), 0);
+  EXPECT_LE(ColumnError(n, 3, outcome.result.data(), expected, question.b), 200 * kUnit<TypeParam>);
+}
+
+TYPED_TEST(MatrixExpActionTest, OverflowIsRefusedAndUnderflowIsZero) {
+  std::vector<TypeParam> a(16, TypeParam{-1});
+  for (int64_t i = 0; i < 4; ++i) a[i * 5] = TypeParam{-3000};
+  a[1] = TypeParam{0.5};
+  Question<TypeParam> question{4, a};
+  question.p = 1;
+  question.b = {1, 2, 3, 4};
+  EXPECT_EQ(Solve(question).result, std::vector<TypeParam>(4, TypeParam{0}));
+  question.times = {-1.0};
+  EXPECT_EQ(Solve(question).status.code(), absl::StatusCode::kOutOfRange);
+  for (double time : {1e300, 1e-300}) {
+    question.times = {time};
+    const Outcome<TypeParam> outcome = Solve(question);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    for (TypeParam x : outcome.result) EXPECT_TRUE(std::isfinite(x));
+  }
+}
+
+TYPED_TEST(MatrixExpActionTest, NoColumnsAndNoTimesHaveEmptyResults) {
+  Question<TypeParam> question{3, Structured<TypeParam>(Kind::kGeneral, 3, 1.0, 5)};
+  question.p = 0;
+  EXPECT_TRUE(Solve(question).status.ok());
+  question.p = 1;
+  question.b = {1, 2, 3};
+  question.times = {};
+  EXPECT_TRUE(Solve(question).status.ok());
+}
+
+TYPED_TEST(MatrixExpActionTest, StopsWhenCancelled) {
+  runtime::Cancellation cancellation;
+  cancellation.Cancel();
+  runtime::InlineExecutor executor(cancellation);
+  for (int64_t n : {5, 300}) {
+    for (Kind kind : {Kind::kGeneral, Kind::kSymmetric, Kind::kSkew}) {
+      Question<TypeParam> question{n, Structured<TypeParam>(kind, n, 1.0, 5)};
+      EXPECT_EQ(Solve(executor, question).status.code(), absl::StatusCode::kCancelled);
+      question.p = 2;
+      question.b = Columns<TypeParam>(n * 2, 1, 1);
+      EXPECT_EQ(Solve(executor, question).status.code(), absl::StatusCode::kCancelled);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace attend::compute

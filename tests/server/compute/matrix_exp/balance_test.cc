@@ -1,0 +1,55 @@
+#include "server/compute/matrix_exp/balance.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "server/compute/matrix_exp/norms.h"
+
+namespace attend::compute {
+namespace {
+
+template <typename T>
+Matrix<const T> View(const std::vector<T>& a) {
+  const auto n = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(a.size()))));
+  return Matrix<const T>(a.data(), n, n);
+}
+
+TEST(Balance, LeavesMatricesWithAlikeRowsAndColumnsAlone) {
+  EXPECT_TRUE(BalanceExponents(View<double>({1, 0.5, 0.1, 1}), 1).empty());
+  EXPECT_TRUE(BalanceExponents(View<double>({1}), 1).empty());
+  EXPECT_TRUE(BalanceExponents(View<double>({}), 0).empty());
+  EXPECT_TRUE(BalanceExponents(View<double>({0, 0, 0, 0}), 0).empty());
+}
+
+TEST(Balance, MakesRowsAndColumnsAlikeWithoutRounding) {
+  const std::vector<double> a = {1e-8, 1e4, 0, 1e-4, -1, 1e3, 0, 1e-6, 2};
+  std::vector<double> balanced = a;
+  const std::vector<int> exponents = BalanceExponents(View(a), 14);
+  ASSERT_EQ(exponents.size(), 3u);
+  Balance(exponents, Matrix<double>(balanced.data(), 3, 3));
+  EXPECT_LT(NormOne(View(balanced)), 10);
+  for (int k = 0; k < 9; ++k) {
+    EXPECT_EQ(std::ldexp(balanced[k], exponents[k / 3] - exponents[k % 3]), a[k]);
+  }
+}
+
+TEST(Balance, ShrinksWhatNothingHoldsBack) {
+  std::vector<float> a = {1, 1e6, 0, -1};
+  const std::vector<int> exponents = BalanceExponents(View(a), 20);
+  ASSERT_EQ(exponents.size(), 2u);
+  Balance(exponents, Matrix<float>(a.data(), 2, 2));
+  EXPECT_LT(NormOne(View(a)), 5);
+}
+
+TEST(Balance, EndsForEveryRange) {
+  for (double scale : {5e-324, 1e-300, 1e300, 1.7e308}) {
+    const std::vector<double> a = {scale, scale, scale * 1e-12, -scale, 0, scale, 1e-300, 1e-300, 0};
+    for (int exponent : BalanceExponents(View(a), std::ilogb(scale) + 1)) EXPECT_LE(std::abs(exponent), 60);
+  }
+}
+
+}  // namespace
+}  // namespace attend::compute

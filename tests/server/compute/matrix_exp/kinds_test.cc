@@ -1,0 +1,210 @@
+// Matrices of the kinds that break exponentials, drawn at random, against quadruple precision.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/server/compute/matrix_exp/exponentiate.h"
+
+namespace attend::compute {
+namespace {
+
+using Random = std::mt19937;
+
+double Uniform(Random& random, double low, double high) {
+  return std::uniform_real_distribution<double>(low, high)(random);
+}
+
+// X diag(values) X^-1 of a 2 x 2 X with a small determinant: close eigenvectors, as Moler and Van Loan's.
+std::vector<double> CloseEigenvectors(Random& random) {
+  const double a = std::round(Uniform(random, 2, 6));
+  const double x[4] = {a, a + 1, a + 1, a + 2};  // determinant -1
+  const double low = -std::round(Uniform(random, 5, 25));
+  const double high = std::round(Uniform(random, -3, 1));
+  const double inverse[4] = {-x[3], x[1], x[2], -x[0]};
+  std::vector<double> result(4);
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 0; j < 2; ++j) result[i * 2 + j] = x[i * 2] * low * inverse[j] + x[i * 2 + 1] * high * inverse[2 + j];
+  }
+  return result;
+}
+
+// As Ward's third: large entries that nearly cancel, eigenvalues below zero.
+std::vector<double> NearlyCancelling(Random& random) {
+  const double u[3] = {1, Uniform(random, 2, 4), Uniform(random, 2, 4)};
+  const double v[3] = {-Uniform(random, 80, 150), Uniform(random, 10, 25), Uniform(random, 10, 25)};
+  std::vector<double> result(9);
+  for (int k = 0; k < 9; ++k) result[k] = std::round(u[k / 3] * v[k % 3]) + (k % 4 == 0 ? -1 : 0);
+  return result;
+}
+
+// Moderate entries times d_i / d_j.
+std::vector<double> BadlyScaled(Random& random) {
+  double d[3];
+  for (double& each : d) each = std::pow(10, Uniform(random, -5, 5));
+  std::vector<double> result(9);
+  for (int k = 0; k < 9; ++k) result[k] = Uniform(random, -2, 2) * d[k / 3] / d[k % 3];
+  return result;
+}
+
+// [[x, -x / c], [c x, -x]]: its square is zero but for rounding.
+std::vector<double> Nilpotent(Random& random) {
+  const double x = std::ldexp(1.0, static_cast<int>(Uniform(random, 0, 20)));
+  const double c = std::ldexp(1.0, static_cast<int>(Uniform(random, -4, 4)));
+  return {x, -x / c, c * x, -x};
+}
+
+// A norm far above the eigenvalues.
+std::vector<double> Overscaling(Random& random) {
+  return {Uniform(random, 0, 2), std::pow(10, Uniform(random, 3, 8)), 0, -Uniform(random, 0, 2)};
+}
+
+// Rates over nine orders of magnitude, not quite a generator.
+std::vector<double> Stiff(Random& random) {
+  std::vector<double> result(9);
+  for (int i = 0; i < 3; ++i) {
+    double sum = 0;
+    for (int j = 0; j < 3; ++j) {
+      if (i == j) continue;
+      result[i * 3 + j] = std::pow(10, Uniform(random, -6, 3)) * (j > i ? 1 : -1);
+      sum += std::fabs(result[i * 3 + j]);
+    }
+    result[i * 3 + i] = -sum;
+  }
+  return result;
+}
+
+std::vector<double> Dense(Random& random) {
+  std::vector<double> result(9);
+  const double scale = std::pow(10, Uniform(random, -3, 1.5));
+  for (double& x : result) x = scale * Uniform(random, -1, 1);
+  return result;
+}
+
+struct Kind {
+  std::string name;
+  std::function<std::vector<double>(Random&)> draw;
+};
+
+const std::vector<Kind>& Kinds() {
+  static const auto& kinds = *new std::vector<Kind>{{"close eigenvectors", CloseEigenvectors},
+                                                    {"nearly cancelling", NearlyCancelling},
+                                                    {"badly scaled", BadlyScaled},
+                                                    {"nilpotent", Nilpotent},
+                                                    {"overscaling", Overscaling},
+                                                    {"stiff", Stiff},
+                                                    {"dense", Dense}};
+  return kinds;
+}
+
+// |A| / |exp A| times the largest |L(A, E)| over the E of one entry: at most the condition number in the 1-norm. The
+// derivative is the upper right block of exp [[A, E], [0, A]].
+double ConditionFromBelow(int64_t n, const std::vector<double>& a, const QuadMatrix& exponential) {
+  double largest = 0;
+  for (int64_t entry = 0; entry < n * n; ++entry) {
+    QuadMatrix both(static_cast<size_t>(4 * n * n), 0);
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < n; ++j) {
+        both[i * 2 * n + j] = both[(i + n) * 2 * n + j + n] = a[i * n + j];
+      }
+    }
+    both[entry / n * 2 * n + n + entry % n] = 1;
+    const QuadMatrix all = QuadExp(2 * n, both, 0);
+    QuadMatrix derivative(static_cast<size_t>(n * n));
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < n; ++j) derivative[i * n + j] = all[i * 2 * n + n + j];
+    }
+    largest = std::max(largest, NormOne(n, derivative));
+  }
+  return largest * NormOne(n, a) / NormOne(n, exponential);
+}
+
+int64_t SizeOfMatrix(const std::vector<double>& a) { return a.size() == 4 ? 2 : 3; }
+
+TEST(MatrixExpKinds, AreAsAccurateAsTheirConditionAllows) {
+  Random random(20);
+  for (const Kind& kind : Kinds()) {
+    for (int draw = 0; draw < 40; ++draw) {
+      const std::vector<double> a = kind.draw(random);
+      const int64_t n = SizeOfMatrix(a);
+      const QuadMatrix expected = QuadExp(n, ToQuad(a.data(), n, 1), 0);
+      const Outcome<double> outcome = Exponentiate(n, a, {1.0}, MatrixStructure::kGeneral);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      const double error = RelativeError(n, outcome.result.data(), expected);
+      const double condition = ConditionFromBelow(n, a, expected);
+      // The contract's 10 condition numbers; 1e-15 where that is less.
+      EXPECT_LE(error, std::max(1e-15, 10 * condition * 1.1e-16)) << kind.name << " " << draw;
+    }
+  }
+}
+
+TEST(MatrixExpKinds, BoundsHoldAndAreMostlyNear) {
+  Random random(21);
+  int near = 0;
+  int all = 0;
+  for (const Kind& kind : Kinds()) {
+    for (int draw = 0; draw < 200; ++draw) {
+      const std::vector<double> a = kind.draw(random);
+      const int64_t n = SizeOfMatrix(a);
+      const QuadMatrix expected = QuadExp(n, ToQuad(a.data(), n, 1), 0);
+      const Outcome<double> outcome = Exponentiate(n, a, {1.0}, MatrixStructure::kGeneral);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      const double error = RelativeError(n, outcome.result.data(), expected);
+      const double bound = outcome.reports[0].error_bound;
+      EXPECT_LE(error, bound) << kind.name << " " << draw;
+      // An error below a unit of roundoff is luck, and no bound foresees it.
+      near += bound <= 1000 * std::max(error, 1.1e-16);
+      ++all;
+    }
+  }
+  EXPECT_GE(near, 0.8 * all);
+}
+
+TEST(MatrixExpKinds, BoundsHoldInFloat) {
+  Random random(22);
+  for (const Kind& kind : Kinds()) {
+    for (int draw = 0; draw < 100; ++draw) {
+      const std::vector<double> wide = kind.draw(random);
+      const std::vector<float> a(wide.begin(), wide.end());
+      const int64_t n = SizeOfMatrix(wide);
+      const Outcome<float> outcome = Exponentiate(n, a, {1.0}, MatrixStructure::kGeneral);
+      if (!outcome.status.ok()) {
+        EXPECT_EQ(outcome.status.code(), absl::StatusCode::kOutOfRange);
+        continue;
+      }
+      const QuadMatrix expected = QuadExp(n, ToQuad(a.data(), n, 1), 0);
+      EXPECT_LE(RelativeError(n, outcome.result.data(), expected), outcome.reports[0].error_bound)
+          << kind.name << " " << draw;
+    }
+  }
+}
+
+TEST(MatrixExpKinds, LargerMatricesStayWithinTheirBounds) {
+  Random random(23);
+  int near = 0;
+  int all = 0;
+  for (int64_t n : {5, 8, 9, 16, 17, 33}) {
+    for (double norm : {0.01, 1.0, 4.0, 30.0, 100.0}) {
+      std::vector<double> a(static_cast<size_t>(n * n));
+      for (double& x : a) x = Uniform(random, -1, 1);
+      const double scale = norm / NormOne(n, a);
+      for (double& x : a) x *= scale;
+      const QuadMatrix expected = QuadExp(n, ToQuad(a.data(), n, 1), 0);
+      const Outcome<double> outcome = Exponentiate(n, a);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      const double error = RelativeError(n, outcome.result.data(), expected);
+      EXPECT_LE(error, outcome.reports[0].error_bound) << n << " " << norm;
+      near += outcome.reports[0].error_bound <= 1000 * std::max(error, 1.1e-16);
+      ++all;
+    }
+  }
+  EXPECT_GE(near, 0.8 * all);
+}
+
+}  // namespace
+}  // namespace attend::compute
