@@ -52,7 +52,7 @@ std::string CheckTarget(std::string& text) {
 void DeclareCommonFlags(CLI::App& command, Program& program) {
   CommonFlags& flags = program.flags;
   const std::string connection = "Connection";
-  program.targets.push_back(command.add_option("--target", flags.target, "The server, or unix:PATH of its socket")
+  program.targets.push_back(command.add_option("--target", flags.target, "Server, or unix:PATH")
                                 ->type_name("HOST:PORT")
                                 ->check(CLI::Validator(CheckTarget, ""))
                                 ->envname("ATTEND_TARGET")

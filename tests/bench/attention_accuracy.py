@@ -4,7 +4,8 @@
 
 Both are held against float64. The error of an output's row and of an lse is relative to the largest value of the row
 and to 1 + |lse|, that of a gradient to the largest value of its head. Each figure is the worst ratio, over all cases, of
-our error to PyTorch's: of the largest error in a tensor, and of the mean.
+our error to PyTorch's: of the largest error in a tensor, and of the mean. Output and lse are asked for with gradients
+and alone, since other kernels compute them then.
 """
 
 import itertools
@@ -29,9 +30,10 @@ def torch_attention(inputs, causal, dtype):
         hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
         scores = scores.masked_fill(hidden, float("-inf"))
     output = torch.softmax(scores, -1) @ value
-    output.backward(torch.tensor(inputs["grad_output"]).to(dtype))
     results = {"output": output, "lse": torch.logsumexp(scores, -1)}
-    results |= {"grad_" + name: tensor.grad for name, tensor in zip(GRADIENTS, (query, key, value))}
+    if "grad_output" in inputs:
+        output.backward(torch.tensor(inputs["grad_output"]).to(dtype))
+        results |= {"grad_" + name: tensor.grad for name, tensor in zip(GRADIENTS, (query, key, value))}
     return {name: tensor.detach().double().numpy() for name, tensor in results.items()}
 
 
@@ -44,9 +46,12 @@ def our_attention(attend, inputs, causal):
             command += ["--" + name.replace("_", "-"), path / f"in_{name}.npy"]
         if causal:
             command += ["--causal", "bottom_right"]
-        subprocess.run([*command, "--gradients", path], check=True, stdout=subprocess.DEVNULL)
+        gradients = GRADIENTS if "grad_output" in inputs else ()
+        if gradients:
+            command += ["--gradients", path]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         results = {name: numpy.load(path / f"{name}.npy") for name in ("output", "lse")}
-        results |= {"grad_" + name: numpy.load(path / f"{name}.npy") for name in GRADIENTS}
+        results |= {"grad_" + name: numpy.load(path / f"{name}.npy") for name in gradients}
         return {name: array.astype(numpy.float64) for name, array in results.items()}
 
 
@@ -65,7 +70,19 @@ def cases():
         random = numpy.random.default_rng(n + d)
         inputs = {name: random.standard_normal((1, HEADS, n, d), numpy.float32) for name in (*GRADIENTS, "grad_output")}
         inputs["query"] *= numpy.float32(scale)
-        yield f"d={d} n={n} logits x {scale}{' causal' if causal else ''}", inputs, causal
+        case = f"d={d} n={n} logits x {scale}{' causal' if causal else ''}"
+        yield case, inputs, causal
+        del inputs["grad_output"]
+        yield case + " alone", inputs, causal
+    for n, m, scale, mean in itertools.product((1, 8, 12, 64), (4096, 16384), (1, 100), (0, 1)):
+        random = numpy.random.default_rng(n + m)
+        inputs = {
+            name: random.standard_normal((1, HEADS, n if name == "query" else m, 64), numpy.float32)
+            for name in GRADIENTS
+        }
+        inputs["query"] *= numpy.float32(scale)
+        inputs["value"] += numpy.float32(mean)
+        yield f"d=64 n={n} m={m} logits x {scale} values around {mean}", inputs, False
 
 
 def main(attend, report):

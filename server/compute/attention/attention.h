@@ -12,7 +12,9 @@
 // REQUIRES: the problem's shapes agree; results do not overlap the inputs.
 // Returns CANCELLED / DEADLINE_EXCEEDED when the call is no longer wanted, polled between tiles; results are then
 // unspecified. OUT_OF_RANGE when float32/float64 cannot hold a visible score, a projection of an additive score, a rate
-// of a generator, or the sum of a row's values on its way to the output (hidden scores may overflow).
+// of a generator, or the sum of a row's values on its way to the output (scores that the band or `allowed` hides may
+// overflow; a bias of -infinity hides a pair whose score is finite, and one that takes a score below the lowest number
+// hides it, too).
 // RESOURCE_EXHAUSTED where there is no memory. Source: Dao et al. 2022 (tiling), Milakov and Gimelshein 2018 (online
 // softmax).
 #ifndef ATTEND_SERVER_COMPUTE_ATTENTION_ATTENTION_H_

@@ -24,7 +24,7 @@ int64_t RangesOf(const AttentionProblem<T>& problem) {
   return (problem.m + kRangeKeys<T> - 1) / kRangeKeys<T>;
 }
 
-// The partial results of every head and range, one after the other: [n, d_value], then lse and entropy, [n] each.
+// The partial results of every head and range: output [n, d_value], then total and entropy, [n] each, and max [n].
 template <typename T>
 class Partials {
  public:
@@ -32,55 +32,82 @@ class Partials {
       : n_(problem.n),
         d_value_(problem.d_value),
         ranges_(RangesOf(problem)),
-        buffer_(pool.AllocateArray<T>(static_cast<size_t>(problem.batch * problem.heads * ranges_ * Elements()))) {}
+        buffer_(pool.AllocateArray<T>(Parts(problem) * static_cast<size_t>(Elements()))),
+        max_(pool.AllocateArray<double>(Parts(problem) * static_cast<size_t>(n_))) {}
 
   HeadResult<T> At(int64_t head, int64_t range) const {
-    T* output = buffer_.template as<T>() + (head * ranges_ + range) * Elements();
-    T* lse = output + n_ * d_value_;
-    return {Matrix<T>(output, n_, d_value_), nullptr, nullptr, lse, lse + n_};
+    const int64_t part = head * ranges_ + range;
+    T* output = buffer_.template as<T>() + part * Elements();
+    T* total = output + n_ * d_value_;
+    HeadResult<T> result;
+    result.output = Matrix<T>(output, n_, d_value_);
+    result.total = total;
+    result.entropy = total + n_;
+    result.max = max_.template as<double>() + part * n_;
+    return result;
   }
   int64_t ranges() const { return ranges_; }
 
  private:
+  static size_t Parts(const AttentionProblem<T>& problem) {
+    return static_cast<size_t>(problem.batch * problem.heads * RangesOf(problem));
+  }
   int64_t Elements() const { return n_ * (d_value_ + 2); }
 
   int64_t n_;
   int64_t d_value_;
   int64_t ranges_;
   runtime::Buffer buffer_;
+  runtime::Buffer max_;
 };
 
-// log sum exp of all ranges' lse of one row.
+// A row's sums over all ranges. From maxima and totals, not from their lse: of logits of a thousand a lse in float32
+// has lost what tells two ranges apart.
 template <typename T>
-T MergedLse(const Partials<T>& partials, int64_t head, int64_t row) {
-  T largest = -std::numeric_limits<T>::infinity();
-  for (int64_t range = 0; range < partials.ranges(); ++range) {
-    largest = std::max(largest, partials.At(head, range).lse[row]);
+class MergedRow {
+ public:
+  MergedRow(const Partials<T>& partials, int64_t head, int64_t row) : partials_(partials), head_(head), row_(row) {
+    for (int64_t range = 0; range < partials.ranges(); ++range) {
+      largest_ = std::max(largest_, partials.At(head, range).max[row]);
+    }
+    if (!sees_key()) return;
+    for (int64_t range = 0; range < partials.ranges(); ++range) total_ += Total(range);
   }
-  if (largest == -std::numeric_limits<T>::infinity()) return largest;
-  T sum = 0;
-  for (int64_t range = 0; range < partials.ranges(); ++range) {
-    sum += std::exp(partials.At(head, range).lse[row] - largest);
-  }
-  return largest + std::log(sum);
-}
 
-// A row of the whole from its parts: outputs by their shares, and as lse - entropy is the mean score, so are those.
+  bool sees_key() const { return largest_ > -std::numeric_limits<double>::infinity(); }
+  double lse() const { return sees_key() ? largest_ + std::log(total_) : largest_; }
+  // Of a range in the row's weights.
+  double Share(int64_t range) const { return sees_key() ? Total(range) / total_ : 0; }
+
+ private:
+  double Total(int64_t range) const {
+    const HeadResult<T> part = partials_.At(head_, range);
+    return static_cast<double>(part.total[row_]) * std::exp(part.max[row_] - largest_);
+  }
+
+  const Partials<T>& partials_;
+  const int64_t head_;
+  const int64_t row_;
+  double largest_ = -std::numeric_limits<double>::infinity();
+  double total_ = 0;
+};
+
+// A row of the whole from its parts. Its entropy is the mean of theirs and that of their shares.
 template <typename T>
 void MergeRow(const Partials<T>& partials, int64_t head, int64_t row, const HeadResult<T>& result) {
-  const T lse = MergedLse(partials, head, row);
+  const MergedRow<T> merged(partials, head, row);
   T* output = result.output.row(row);
   std::fill_n(output, result.output.cols, T{0});
-  T entropy = 0;
+  double entropy = 0;
   for (int64_t range = 0; range < partials.ranges(); ++range) {
+    const double share = merged.Share(range);
+    if (share == 0) continue;
     const HeadResult<T> part = partials.At(head, range);
-    if (part.lse[row] == -std::numeric_limits<T>::infinity()) continue;
-    const T share = std::exp(part.lse[row] - lse);
-    for (int64_t j = 0; j < result.output.cols; ++j) output[j] += share * part.output.row(row)[j];
-    entropy += share * (part.entropy[row] + (lse - part.lse[row]));
+    for (int64_t j = 0; j < result.output.cols; ++j) output[j] += static_cast<T>(share) * part.output.row(row)[j];
+    entropy += share * (static_cast<double>(part.entropy[row]) - std::log(share));
   }
-  if (result.lse != nullptr) result.lse[row] = lse;
-  if (result.entropy != nullptr) result.entropy[row] = entropy;
+  if (result.lse != nullptr) result.lse[row] = static_cast<T>(merged.lse());
+  if (result.entropy != nullptr) result.entropy[row] = static_cast<T>(entropy);
 }
 
 // Computes blocks of a few queries the fastest way there is for so many.
@@ -156,7 +183,7 @@ template <typename T>
 double PartialResultBytes(const AttentionProblem<T>& problem) {
   return static_cast<double>(problem.batch) * static_cast<double>(problem.heads) *
          static_cast<double>(RangesOf(problem)) * static_cast<double>(problem.n) *
-         (static_cast<double>(problem.d_value) + 2) * static_cast<double>(sizeof(T));
+         ((static_cast<double>(problem.d_value) + 2) * static_cast<double>(sizeof(T)) + sizeof(double));
 }
 
 template bool IsDecoding(const AttentionProblem<float>&, const AttentionResult<float>&);

@@ -146,6 +146,8 @@ absl::Status BlockRun<T>::Finish() {
     if (result_.lse != nullptr) {
       result_.lse[block_.first + r] = sees_a_key ? states_.max[r] + log_sum : -std::numeric_limits<T>::infinity();
     }
+    if (result_.max != nullptr) result_.max[block_.first + r] = states_.max[r];
+    if (result_.total != nullptr) result_.total[block_.first + r] = states_.sum[r];
     if (result_.entropy != nullptr) {
       result_.entropy[block_.first + r] = sees_a_key ? log_sum - states_.weighted[r] / states_.sum[r] : 0;
     }

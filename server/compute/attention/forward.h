@@ -39,6 +39,10 @@ struct HeadResult {
   T* scores = nullptr;   // [n, m]
   T* lse = nullptr;      // [n]
   T* entropy = nullptr;  // [n]
+  // [n] max and sum of exp(score - max), which say what lse = max + log(total) rounds away; -infinity and 0 where a row
+  // sees no key.
+  double* max = nullptr;
+  T* total = nullptr;
 };
 
 template <typename T>

@@ -81,6 +81,8 @@ HWY_INLINE void FinishStates(const PanelTask& task, int64_t row, bool sees_key) 
   const int64_t to = task.first_row + row;
   const float log_total = sees_key ? std::log(memory.total[row]) : 0;
   if (result.lse != nullptr) result.lse[to] = sees_key ? memory.max[row] * task.scale + log_total : kHidden;
+  if (result.max != nullptr) result.max[to] = sees_key ? double{memory.max[row]} * double{task.scale} : kHidden;
+  if (result.total != nullptr) result.total[to] = sees_key ? memory.total[row] : 0;
   if (result.entropy == nullptr) return;
   result.entropy[to] = sees_key ? log_total - task.scale * memory.weighted[row] / memory.total[row] : 0;
 }

@@ -78,8 +78,10 @@ HWY_INLINE FloatVector LoadColumns(const float* from, int64_t count) {
 #endif
 }
 
-// Not inlined, so that all registers are its own. sums [kRows, kVecs vectors] += weights^T values, where weights
-// [count, rows] lie `weight_stride` apart. `columns` of the values are there; kWhole: at least kVecs vectors of them.
+// sums [kRows, kVecs vectors] += weights^T values, where weights [count, rows] lie `weight_stride` apart; with `first`
+// they are what is added. `columns` of the values are there; kWhole: at least kVecs vectors of them. The products are
+// summed from zero: a chain of additions no longer than a tile is wide keeps its roundings small.
+// Not inlined, so that all registers are its own.
 template <int kRows, int kVecs, bool kWhole>
 HWY_NOINLINE void AddProducts(const float* HWY_RESTRICT weights, int64_t weight_stride, Rows values, int64_t count,
                               int64_t columns, bool first, float* HWY_RESTRICT sums, int64_t sums_stride) {
@@ -88,7 +90,7 @@ HWY_NOINLINE void AddProducts(const float* HWY_RESTRICT weights, int64_t weight_
 #pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVecs; ++v) acc[i][v] = first ? hn::Zero(f) : hn::Load(f, sums + i * sums_stride + v * kLanes);
+    for (int v = 0; v < kVecs; ++v) acc[i][v] = hn::Zero(f);
   }
   const float* HWY_RESTRICT value = values.data;
   for (int64_t k = 0; k < count; ++k, weights += weight_stride, value += values.stride) {
@@ -107,7 +109,10 @@ HWY_NOINLINE void AddProducts(const float* HWY_RESTRICT weights, int64_t weight_
 #pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVecs; ++v) hn::Store(acc[i][v], f, sums + i * sums_stride + v * kLanes);
+    for (int v = 0; v < kVecs; ++v) {
+      float* sum = sums + i * sums_stride + v * kLanes;
+      hn::Store(first ? acc[i][v] : hn::Add(hn::Load(f, sum), acc[i][v]), f, sum);
+    }
   }
 }
 

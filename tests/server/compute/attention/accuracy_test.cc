@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
 
 #include "tests/server/compute/attention/attention_case.h"
 #include "tests/server/compute/attention/gradient_case.h"
@@ -77,6 +80,44 @@ TEST(Accuracy, GradientsOfLargeScoresAreAsExactAsTheDifferencesOfScores) {
       // sum's lanes; sums over 150 queries and two heads add 17 roundings.
       EXPECT_TRUE(AllNear(got["value"], want["value"], 32 * kEpsilon * LargestValueTerm(c, Oracle(c), slopes)))
           << c.name;
+    }
+  }
+}
+
+// Output alone, so that panels compute it, whose sums over keys are the longest there are. Of values of order one: six
+// standard deviations of the roundings of a tile's 384 terms and of the sums of 86 tiles, and a few for the weights.
+TEST(Accuracy, ManyKeysAddUpInShortChains) {
+  const runtime::Cancellation cancellation;
+  runtime::InlineExecutor executor(cancellation);
+  for (const double mean : {0.0, 1.0}) {
+    AttentionCase c = RandomCase({1, 1, 1, 20, 32768, 8, 8}, 11);
+    for (double& value : c.value) value += mean;
+    Answer got;
+    ASSERT_TRUE(RunCase<float>(c, executor, Wanted::kRows, got).ok());
+    const Answer want = Oracle(c);
+    EXPECT_TRUE(AllNear(got.output, want.output, 16 * kEpsilon)) << "values around " << mean;
+    EXPECT_TRUE(AllNear(got.lse, want.lse, 16 * kEpsilon)) << "values around " << mean;
+  }
+}
+
+// Ranges of keys whose lse float cannot tell apart. Scores are exact: a weight is off by the exponential's 2 units and
+// its share of the sums' roundings.
+TEST(Accuracy, DecodingOfLargeScoresIsAsExactAsTheirDifferences) {
+  const runtime::Cancellation cancellation;
+  runtime::InlineExecutor executor(cancellation);
+  for (const int64_t n : {1, 8, 12}) {
+    for (const double offset : {0.0, 100.0, 1e3, 1e4, 1e5}) {
+      AttentionCase c = RandomCase({1, 1, 1, n, 3000, 1, 3}, 12);
+      c.scale = 1;
+      c.query.assign(c.query.size(), 1);
+      for (size_t j = 0; j < c.key.size(); ++j) c.key[j] = offset + 0.25 * static_cast<double>(j * 7 % 23);
+      c.name = "offset " + std::to_string(offset) + " n " + std::to_string(n);
+      Answer got;
+      ASSERT_TRUE(RunCase<float>(c, executor, Wanted::kRows, got).ok());
+      const Answer want = Oracle(c);
+      EXPECT_TRUE(AllNear(got.output, want.output, 16 * kEpsilon)) << c.name;
+      EXPECT_TRUE(AllNear(got.entropy, want.entropy, 32 * kEpsilon * want.entropy[0])) << c.name;
+      EXPECT_TRUE(AllNear(got.lse, want.lse, 2 * kEpsilon * (want.lse[0] + 1))) << c.name;
     }
   }
 }

@@ -53,8 +53,13 @@ TYPED_TEST(AttentionGolden, EveryCase) {
       Compare(test, got, TokensTolerance(c, epsilon));
     } else {
       const AttentionCase c = golden::ReadHeads(test);
+      // With weights and without them other kernels are at work.
       ASSERT_TRUE(RunCase<TypeParam>(c, executor, Wanted::kEverything, got).ok()) << test["name"];
       Compare(test, got, ToleranceFor(c, epsilon));
+      Answer rows;
+      ASSERT_TRUE(RunCase<TypeParam>(c, executor, Wanted::kRows, rows).ok()) << test["name"];
+      rows.weights = got.weights;
+      Compare(test, rows, ToleranceFor(c, epsilon));
     }
   }
   EXPECT_EQ(tried.size(), 31u) << testing::PrintToString(tried);

@@ -78,12 +78,16 @@ TYPED_TEST(GeneratorActionTest, ErrorIsAFewUlpsOfTheLargestEntry) {
   ExpectAction(129, {2}, Chain<TypeParam>(129), 12.0, 1e-30, "chain n 129");
 }
 
-// The time at which time * max |g_ii| is `rate_time`.
+// The time at which time times the largest sum of a row's rates is `rate_time`.
 template <typename T>
 double TimeOf(int64_t n, const std::vector<T>& g, double rate_time) {
-  double rate = 0;
-  for (int64_t i = 0; i < n; ++i) rate = std::max(rate, std::fabs(static_cast<double>(g[i * n + i])));
-  return rate_time / rate;
+  double largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    double rates = 0;
+    for (int64_t j = 0; j < n; ++j) rates += i == j ? 0 : static_cast<double>(g[i * n + j]);
+    largest = std::max(largest, rates);
+  }
+  return rate_time / largest;
 }
 
 template <typename T>
