@@ -17,7 +17,7 @@ constexpr double kMiB = 1 << 20;
 
 void ShareOfPeak(AttentionSetup& setup, const std::string& name, double flops, SgemmPeak& peak, Figures& figures) {
   runtime::ComputePool one(1);
-  const double seconds = MedianSecondsBeside(peak, kSecondsEach, [&] { setup.Run(one); });
+  const double seconds = MedianSecondsBeside(peak, kSecondsEach, [&] { return setup.Run(one); });
   figures.Add(absl::StrCat("attention.", name, ".1t.share_of_peak"), flops / seconds / peak.flops_per_second(),
               "ratio");
 }
@@ -55,7 +55,7 @@ void BenchDecode(Figures& figures) {
   setup.Run(one);
   for (int i = 0; i < 30; ++i) {
     if (i % 3 == 0) bandwidth.Run();
-    times.push_back(Seconds([&] { setup.Run(one); }));
+    times.push_back(setup.Run(one));
   }
   const double bytes = 2.0 * sizeof(float) * static_cast<double>(shape.heads * shape.m * shape.d);
   figures.Add("memory.read.1t.gb_per_s", bandwidth.bytes_per_second() / 1e9, "GB/s");

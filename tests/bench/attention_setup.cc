@@ -44,14 +44,17 @@ size_t AttentionSetup::bytes() const {
   return sizeof(float) * (query_.size() + key_.size() + value_.size() + output_.size());
 }
 
-void AttentionSetup::Run(runtime::ComputePool& pool) {
+double AttentionSetup::Run(runtime::ComputePool& pool) {
+  double seconds = 0;
   RunAsCall(pool, [&](runtime::Executor& executor) {
-    const absl::Status status = compute::Attention(executor, buffers_, problem_, result_);
+    absl::Status status;
+    seconds = Seconds([&] { status = compute::Attention(executor, buffers_, problem_, result_); });
     if (!status.ok()) {
       std::fprintf(stderr, "attention failed: %s\n", status.ToString().c_str());
       std::abort();
     }
   });
+  return seconds;
 }
 
 }  // namespace attend::bench

@@ -62,7 +62,7 @@ class TokensSetup {
 void BenchShape(int64_t batch, int64_t n, int64_t d_model, int64_t heads, SgemmPeak& peak, Figures& figures) {
   TokensSetup setup(batch, n, d_model, heads);
   runtime::ComputePool one(1);
-  const double seconds = MedianSecondsBeside(peak, kSecondsEach, [&] { setup.Run(one); });
+  const double seconds = MedianSecondsBeside(peak, kSecondsEach, [&] { return Seconds([&] { setup.Run(one); }); });
   figures.Add(absl::StrCat("attention.tokens.", batch, "x", n, "x", d_model, "h", heads, ".1t.share_of_peak"),
               compute::TokensFlops(setup.problem()) / seconds / peak.flops_per_second(), "ratio");
 }

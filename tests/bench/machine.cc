@@ -24,13 +24,13 @@ void SgemmPeak::Run() {
   best_ = std::max(best_, 2.0 * kSide * kSide * kSide / seconds);
 }
 
-double MedianSecondsBeside(SgemmPeak& peak, double seconds, absl::FunctionRef<void()> run) {
-  const int repetitions = RepetitionsFor(seconds, run);
+double MedianSecondsBeside(SgemmPeak& peak, double seconds, absl::FunctionRef<double()> run) {
+  const int repetitions = RepetitionsFor(seconds, [&] { run(); });
   const int peak_runs = std::min(repetitions, 10);
   std::vector<double> times;
   for (int i = 0; i < repetitions; ++i) {
     if (i * peak_runs / repetitions != (i - 1) * peak_runs / repetitions) peak.Run();
-    times.push_back(Seconds(run));
+    times.push_back(run());
   }
   return Median(std::move(times));
 }
@@ -42,9 +42,11 @@ ReadBandwidth::ReadBandwidth() : memory_(size_t{512} << 20, 0) {
 void ReadBandwidth::Run() {
   // The C library looks for a byte that is not there with the widest loads that the CPU has.
   const void* found = nullptr;
-  const double seconds = ThreadSeconds([&] { found = std::memchr(memory_.data(), 1, memory_.size()); });
+  const double seconds = Seconds([&] { found = std::memchr(memory_.data(), 1, memory_.size()); });
   if (found != nullptr) std::abort();
-  best_ = std::max(best_, static_cast<double>(memory_.size()) / seconds);
+  seconds_.push_back(seconds);
 }
+
+double ReadBandwidth::bytes_per_second() const { return static_cast<double>(memory_.size()) / Median(seconds_); }
 
 }  // namespace attend::bench

@@ -22,18 +22,19 @@ class SgemmPeak {
 };
 
 // The median of the times that one run takes, over about `seconds`, with the peak measured in turns with it.
-double MedianSecondsBeside(SgemmPeak& peak, double seconds, absl::FunctionRef<void()> run);
+double MedianSecondsBeside(SgemmPeak& peak, double seconds, absl::FunctionRef<double()> run);
 
-// A sweep over memory that no cache holds, on the calling thread. The best of all runs so far is the bandwidth.
+// A sweep over memory that no cache holds, on the calling thread. The median of all runs so far is the bandwidth: what
+// is held against it is a median in turns with it.
 class ReadBandwidth {
  public:
   ReadBandwidth();
   void Run();
-  double bytes_per_second() const { return best_; }
+  double bytes_per_second() const;
 
  private:
   std::vector<char> memory_;
-  double best_ = 0;
+  std::vector<double> seconds_;
 };
 
 }  // namespace attend::bench
