@@ -36,6 +36,10 @@ struct Caller {
       ticket = std::get<Admission::Ticket>(answer);
     }
   }
+  ~Caller() { admission.Withdraw(ticket); }  // one that waits still is not to be called any more
+  Caller(const Caller&) = delete;
+  Caller& operator=(const Caller&) = delete;
+
   bool admitted() const { return share.has_value(); }
   Admission::Growth Grow(uint64_t bytes) {
     return admission.Grow(*share, bytes, *call, [this] { grown = true; });
