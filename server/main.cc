@@ -4,6 +4,7 @@
 
 #include "server/app/grpc_log.h"
 #include "server/app/options.h"
+#include "server/app/process_tuning.h"
 #include "server/app/server.h"
 #include "server/app/signals.h"
 
@@ -20,8 +21,9 @@ std::chrono::milliseconds Grace(const attend::app::Options& options) {
 int main(int argc, char** argv) {
   const auto parsed = attend::app::ParseOptions(argc, argv);
   if (const auto* exit = std::get_if<attend::app::ExitRequest>(&parsed)) return exit->code;
-  const auto& options = std::get<attend::app::Options>(parsed);
+  const attend::app::Options options = attend::app::ForThisMachine(std::get<attend::app::Options>(parsed));
 
+  attend::app::TuneProcess(options.memory_budget_bytes, options.compute_threads);
   attend::app::RouteGrpcLog(attend::logging::ParseLevel(options.log_level).value_or(attend::logging::Level::kInfo));
   attend::app::BlockTerminationSignals();
   const auto server = attend::app::Server::Start(options);

@@ -7,6 +7,8 @@
 
 #include "client/cli/app.h"
 #include "client/cli/local_server.h"
+#include "server/app/process_tuning.h"
+#include "server/app/server.h"
 
 namespace {
 
@@ -21,6 +23,8 @@ void OccupyStandardDescriptors() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const attend::app::Options machine = attend::app::ForThisMachine({});
+  attend::app::TuneProcess(machine.memory_budget_bytes, machine.compute_threads);
   OccupyStandardDescriptors();
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error code of write()
   std::ios::sync_with_stdio(false);

@@ -47,12 +47,6 @@ class ReflectionOption final : public grpc::ServerBuilderOption {
 };
 
 // Options with every "0: take what the machine grants" replaced by what it grants.
-Options Resolve(Options options) {
-  if (options.compute_threads == 0) options.compute_threads = runtime::CpuQuota();
-  if (options.memory_budget_bytes == 0) options.memory_budget_bytes = runtime::MemoryLimitBytes() / 2;
-  return options;
-}
-
 v1::GetServerInfoResponse MakeServerInfo(const Options& options) {
   v1::GetServerInfoResponse info;
   info.set_version(ATTEND_VERSION);
@@ -224,6 +218,12 @@ void KeepGrpcUntilTheProcessEnds() {
 
 }  // namespace
 
+Options ForThisMachine(Options options) {
+  if (options.compute_threads == 0) options.compute_threads = runtime::CpuQuota();
+  if (options.memory_budget_bytes == 0) options.memory_budget_bytes = runtime::MemoryLimitBytes() / 2;
+  return options;
+}
+
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   KeepGrpcUntilTheProcessEnds();
   // Links the health service's description in, so that reflection can show it.
@@ -234,7 +234,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
     if (!opened.ok()) return opened.status();
     shared_memory = *std::move(opened);
   }
-  auto server = std::make_unique<RunningServer>(Resolve(options), std::move(shared_memory));
+  auto server = std::make_unique<RunningServer>(ForThisMachine(options), std::move(shared_memory));
   if (absl::Status listening = server->Listen(); !listening.ok()) return listening;
   return server;
 }

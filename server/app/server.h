@@ -12,6 +12,9 @@
 
 namespace attend::app {
 
+// The options with every 0 that stands for "what the machine grants" replaced by what it grants.
+Options ForThisMachine(Options options);
+
 class Server {
  public:
   // Listens and serves at once. Returns UNAVAILABLE with the address where a port is taken, INVALID_ARGUMENT for an

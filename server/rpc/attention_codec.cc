@@ -108,6 +108,15 @@ class AttentionOperation final : public Operation {
     return compute::AttentionFlops(attention) + (WantsGradients() ? compute::AttentionBackwardFlops(attention) : 0);
   }
 
+  bool Brief() const override {
+    constexpr double kFlopsOfExponential = 64;
+    const auto& attention = problem_.attention;
+    if (settings_.want_diagnostics || std::holds_alternative<compute::GeneratorExpNormalization>(attention.normalization)) {
+      return false;
+    }
+    return Flops() + kFlopsOfExponential * Elements(MatrixShape()) <= kBriefFlops;
+  }
+
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     output_ = Tensor(compute::DTypeOf<T>(), OutputShape(in_), pool);
     if (NeedsWeights()) weights_ = Tensor(compute::DTypeOf<T>(), MatrixShape(), pool);

@@ -22,6 +22,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Messages that are decoded in less time than a thread takes to wake up (some 30 us).
+constexpr int64_t kMostBytesHere = 64 << 10;
+
 double Seconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
@@ -60,7 +63,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     message_ = environment_.buffers.CountOutside(request_.Length());
     const uint64_t bytes = 2 * static_cast<uint64_t>(record_.request_bytes);
     if (bytes > Budget()) return Refuse(RequestTooLarge(record_.request_bytes));
-    if (Reserve(bytes, &Call::DecodeRunAnswer) == Reserved::kYes) Compute(&Call::DecodeRunAnswer);
+    if (Reserve(bytes, &Call::DecodeRunAnswer) == Reserved::kYes && !RunHere()) Compute(&Call::DecodeRunAnswer);
   }
 
   void OnCancel() override {
@@ -149,21 +152,42 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
 
   // Runs `step` on a compute thread.
   void Compute(Step step) {
-    environment_.compute.Start(cancellation_, [this, step](runtime::Executor& executor) {
-      record_.queue_seconds += Lap();
-      try {
-        (this->*step)(executor);
-      } catch (const std::bad_alloc&) {
-        Refuse(absl::ResourceExhaustedError("the server has no memory for this call"));
-      }
-    });
+    environment_.compute.Start(cancellation_, [this, step](runtime::Executor& executor) { Run(step, executor); });
+  }
+
+  // A brief call is done on gRPC's own thread before another one wakes up. What turns out not to be brief goes on to a
+  // compute thread: gRPC's must not be held up. False: nothing was done.
+  bool RunHere() {
+    if (record_.request_bytes > kMostBytesHere || !method_.decodes_briefly) return false;
+    return environment_.compute.TryRunHere(
+        cancellation_, [this](runtime::Executor& executor) { Run(&Call::DecodeRunBrieflyAnswer, executor); });
+  }
+
+  void Run(Step step, runtime::Executor& executor) {
+    record_.queue_seconds += Lap();
+    try {
+      (this->*step)(executor);
+    } catch (const std::bad_alloc&) {
+      Refuse(absl::ResourceExhaustedError("the server has no memory for this call"));
+    }
   }
 
   void DecodeRunAnswer(runtime::Executor& executor) {
-    if (absl::Status decoded = Decode(); !decoded.ok()) return Refuse(decoded);
+    if (DecodeReserve()) RunAnswer(executor);
+  }
+
+  void DecodeRunBrieflyAnswer(runtime::Executor& executor) {
+    if (!DecodeReserve()) return;
+    if (!operation_->Brief()) return Compute(&Call::RunAnswer);
+    RunAnswer(executor);
+  }
+
+  // False: the call is no longer the caller's to touch.
+  bool DecodeReserve() {
+    if (absl::Status decoded = Decode(); !decoded.ok()) return Refuse(decoded), false;
     const absl::StatusOr<uint64_t> bytes = BytesToRun();
-    if (!bytes.ok()) return Refuse(bytes.status());
-    if (Reserve(*bytes, &Call::RunAnswer) == Reserved::kYes) RunAnswer(executor);
+    if (!bytes.ok()) return Refuse(bytes.status()), false;
+    return Reserve(*bytes, &Call::RunAnswer) == Reserved::kYes;
   }
 
   absl::Status Decode() {

@@ -40,6 +40,7 @@ struct Method {
   std::string name;  // "Attention"
   Decoder decoder;
   int stats_field;  // number of the response's CallStats, 0 where it has none
+  bool decodes_briefly;  // a small message: it does not refer to memory elsewhere
   metrics::MethodMetrics& metrics;
 };
 

@@ -46,6 +46,7 @@ class LinearOperation final : public Operation {
     return unconverted + compute::LinearWorkspaceBytes(problem_, workers);
   }
   double Flops() const override { return compute::LinearFlops(problem_); }
+  bool Brief() const override { return Flops() <= kBriefFlops; }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     std::vector<T*> to;

@@ -107,6 +107,13 @@ class MatrixExpOperation final : public Operation {
   double Flops() const override {
     return compute::MatrixExpFlops(problem_.n, problem_.result_cols(), result_.reports) + result_.other_flops;
   }
+  bool Brief() const override {
+    if (in_.diagnostics || in_.grad_output || in_.apply_to) return false;
+    constexpr double kMostProducts = 100;
+    const auto n = static_cast<double>(problem_.n);
+    const double results = static_cast<double>(problem_.batch) * static_cast<double>(problem_.times.size());
+    return results * kMostProducts * 2 * n * n * n <= kBriefFlops;
+  }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     output_ = Tensor(compute::DTypeOf<T>(), in_.OutputShape(), pool);

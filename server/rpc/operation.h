@@ -16,6 +16,9 @@
 
 namespace attend::rpc {
 
+// Operations that a core does in some 20 us, and hardly ever in 50.
+inline constexpr double kBriefFlops = 1e6;
+
 // A decoded, validated request that can be run once. Not thread-safe.
 class Operation {
  public:
@@ -27,6 +30,9 @@ class Operation {
   virtual double WorkspaceBytes(int workers) const = 0;
   // Floating-point operations of the algorithm. Exact after Run at the latest.
   virtual double Flops() const = 0;
+
+  // Whether Run surely takes less than some 50 us on one thread.
+  virtual bool Brief() const { return false; }
 
   // Computes. Results are allocated here, after the wrapper has checked the sizes above.
   virtual absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) = 0;

@@ -14,6 +14,7 @@ class ServerInfoOperation final : public Operation {
   double ResponseBytes() const override { return 0; }
   double WorkspaceBytes(int workers) const override { return 0; }
   double Flops() const override { return 0; }
+  bool Brief() const override { return true; }
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override { return absl::OkStatus(); }
   void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
     writer.AddFields(info_);

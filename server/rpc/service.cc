@@ -39,7 +39,7 @@ std::vector<std::string> MethodNames() {
 
 Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& metrics,
                  const v1::GetServerInfoResponse& server_info, const SharedMemoryFolder* shared_memory)
-    : environment_(environment) {
+    : environment_(environment), decodes_briefly_(shared_memory == nullptr) {
   const auto shared = [&](RequestDecoder decode) {
     return WithSharedMemory(std::move(decode), shared_memory, environment.max_message_bytes);
   };
@@ -53,8 +53,8 @@ Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& m
 void Service::AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics) {
   const std::string path = absl::StrCat("/", ServiceName(), "/", name);
   const int index = static_cast<int>(methods_.size());
-  const Method& method = *methods_.emplace_back(
-      std::make_unique<const Method>(Method{name, std::move(decoder), StatsField(name), metrics.Method(name)}));
+  const Method& method = *methods_.emplace_back(std::make_unique<const Method>(
+      Method{name, std::move(decoder), StatsField(name), decodes_briefly_, metrics.Method(name)}));
   // gRPC keeps the pointer to the name, not the name.
   paths_.push_back(std::make_unique<const std::string>(path));
   AddMethod(

@@ -30,6 +30,7 @@ class Service final : public grpc::Service {
   void AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics);
 
   const CallEnvironment environment_;
+  const bool decodes_briefly_;  // see Method
   std::vector<std::unique_ptr<const Method>> methods_;
   std::vector<std::unique_ptr<const std::string>> paths_;  // "/attend.v1.AttentionService/Attention"
 };

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "server/app/process_tuning.h"
+#include "server/runtime/cpu_quota.h"
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/expm_bench.h"
 #include "tests/bench/figures.h"
@@ -14,6 +16,8 @@
 #include "tests/bench/rpc_bench.h"
 
 int main(int argc, char** argv) {
+  const bool serves_plainly = argc > 1 && std::string(argv[1]) == "serve-plain";  // with every default
+  if (!serves_plainly) attend::app::TuneProcess(uint64_t{1} << 30, attend::runtime::CpuQuota());
   using attend::bench::Figures;
   const std::map<std::string, std::function<void(Figures&)>> parts = {
       {"attention", attend::bench::BenchAttention},

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/compute/convert.h"
 #include "server/compute/gemm.h"
 #include "server/compute/tensor.h"
 
@@ -17,9 +18,7 @@ template <typename T>
 absl::Status CheckFinite(const Matrix<T>& tile, int64_t index, int64_t row, int64_t col) {
   for (int64_t i = 0; i < tile.rows; ++i) {
     const T* entries = tile.row(i);
-    T zero = 0;  // stays 0 as long as all are finite; vectorizes
-    for (int64_t j = 0; j < tile.cols; ++j) zero += entries[j] * 0;
-    if (zero == 0) continue;
+    if (AllFinite(entries, static_cast<size_t>(tile.cols))) continue;
     int64_t j = 0;
     while (std::isfinite(entries[j])) ++j;
     return absl::OutOfRangeError(absl::StrCat("outputs[", index, "] overflows ", std::string(NameOf(DTypeOf<T>())),
