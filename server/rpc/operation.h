@@ -16,8 +16,8 @@
 
 namespace attend::rpc {
 
-// Operations that a core does in some 20 us, and hardly ever in 50.
-inline constexpr double kBriefFlops = 1e6;
+// Floating-point operations that a core does in some 0.2 ms.
+inline constexpr double kBriefFlops = 1.5e7;
 
 // A decoded, validated request that can be run once. Not thread-safe.
 class Operation {
@@ -31,7 +31,7 @@ class Operation {
   // Floating-point operations of the algorithm. Exact after Run at the latest.
   virtual double Flops() const = 0;
 
-  // Whether Run surely takes less than some 50 us on one thread.
+  // Whether Run surely takes less than a millisecond on one thread.
   virtual bool Brief() const { return false; }
 
   // Computes. Results are allocated here, after the wrapper has checked the sizes above.

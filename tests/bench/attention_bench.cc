@@ -53,7 +53,7 @@ void BenchDecode(Figures& figures) {
   runtime::ComputePool one(1);
   std::vector<double> times;
   setup.Run(one);
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 60; ++i) {
     if (i % 3 == 0) bandwidth.Run();
     times.push_back(setup.Run(one));
   }

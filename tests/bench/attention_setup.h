@@ -38,10 +38,10 @@ class AttentionSetup {
   double Run(runtime::ComputePool& pool);
 
  private:
-  std::vector<float> query_, key_, value_, output_;
+  runtime::BufferPool buffers_;
+  runtime::Buffer query_, key_, value_, output_;  // where a server's tensors lie
   compute::AttentionProblem<float> problem_;
   compute::AttentionResult<float> result_;
-  runtime::BufferPool buffers_;
 };
 
 }  // namespace attend::bench

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "server/runtime/buffer_pool.h"
 
 namespace attend::bench {
 
@@ -33,7 +34,8 @@ class ReadBandwidth {
   double bytes_per_second() const;
 
  private:
-  std::vector<char> memory_;
+  runtime::BufferPool pool_;
+  runtime::Buffer memory_;  // where tensors lie, too
   std::vector<double> seconds_;
 };
 

@@ -16,27 +16,85 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr int64_t kValuesAtOnce = 32;
 constexpr int64_t kVectorsAtOnce = 8;
 
-// q . k. Memory is read in its order; the sums of neighbouring keys overlap by themselves.
+#if HWY_TARGET != HWY_SCALAR
+// Neighbouring keys whose sums are added up together: as many as there are elements in 128 bits.
+template <typename T>
+constexpr int64_t kKeysAtOnce = 16 / sizeof(T);
+
+// The sums of the lanes of each of kKeysAtOnce vectors, by halving all of them together: a third of the instructions
+// that one after the other takes, so that more of the memory that comes next is asked for meanwhile.
+template <class D, class V, typename T>
+HWY_INLINE void StoreSumOfBlocks(D d, V blocks, T scale, T* to) {
+  if constexpr (hn::MaxLanes(D()) * sizeof(T) > 16) {
+    const hn::Half<D> half;
+    StoreSumOfBlocks(half, hn::Add(hn::LowerHalf(half, blocks), hn::UpperHalf(half, blocks)), scale, to);
+  } else {
+    hn::StoreU(hn::Mul(hn::Set(d, scale), blocks), d, to);
+  }
+}
+HWY_INLINE void StoreSums(const hn::Vec<hn::ScalableTag<float>>* sums, float scale, float* to) {
+  const hn::ScalableTag<float> d;
+  const hn::RepartitionToWide<decltype(d)> wide;
+  const auto halve = [&](auto a, auto b) {
+    return hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
+  };
+  const auto ab = hn::BitCast(wide, halve(sums[0], sums[1]));
+  const auto cd = hn::BitCast(wide, halve(sums[2], sums[3]));
+  const auto abcd =
+      hn::Add(hn::BitCast(d, hn::InterleaveLower(wide, ab, cd)), hn::BitCast(d, hn::InterleaveUpper(wide, ab, cd)));
+  StoreSumOfBlocks(d, abcd, scale, to);
+}
+HWY_INLINE void StoreSums(const hn::Vec<hn::ScalableTag<double>>* sums, double scale, double* to) {
+  const hn::ScalableTag<double> d;
+  const auto ab = hn::Add(hn::InterleaveLower(d, sums[0], sums[1]), hn::InterleaveUpper(d, sums[0], sums[1]));
+  StoreSumOfBlocks(d, ab, scale, to);
+}
+
+// scores [kKeysAtOnce] = scale * (q . k), key by key: memory is read in its order.
+template <typename T>
+HWY_INLINE void ScoreKeys(T scale, const T* q, const T* keys, int64_t stride, int64_t count, T* scores) {
+  const hn::ScalableTag<T> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t whole = count / lanes * lanes;
+  hn::Vec<decltype(d)> sums[kKeysAtOnce<T>];
+  for (int64_t j = 0; j < kKeysAtOnce<T>; ++j) {
+    sums[j] = hn::Zero(d);
+    for (int64_t i = 0; i < whole; i += lanes) {
+      sums[j] = hn::MulAdd(hn::LoadU(d, q + i), hn::LoadU(d, keys + j * stride + i), sums[j]);
+    }
+  }
+  StoreSums(sums, scale, scores);
+  for (int64_t i = whole; i < count; ++i) {
+    for (int64_t j = 0; j < kKeysAtOnce<T>; ++j) scores[j] += scale * q[i] * keys[j * stride + i];
+  }
+}
+#endif  // HWY_TARGET != HWY_SCALAR
+
+// q . k
 template <typename T>
 HWY_INLINE T DotProduct(const T* q, const T* k, int64_t count) {
   const hn::ScalableTag<T> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  auto even = hn::Zero(d);
-  auto odd = hn::Zero(d);
+  auto sum = hn::Zero(d);
   int64_t i = 0;
-  for (; i + 2 * lanes <= count; i += 2 * lanes) {
-    even = hn::MulAdd(hn::LoadU(d, q + i), hn::LoadU(d, k + i), even);
-    odd = hn::MulAdd(hn::LoadU(d, q + i + lanes), hn::LoadU(d, k + i + lanes), odd);
-  }
-  T sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(even, odd)));
-  for (; i < count; ++i) sum += q[i] * k[i];
-  return sum;
+  for (; i + lanes <= count; i += lanes) sum = hn::MulAdd(hn::LoadU(d, q + i), hn::LoadU(d, k + i), sum);
+  T total = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (; i < count; ++i) total += q[i] * k[i];
+  return total;
 }
 
 template <typename T>
 HWY_INLINE void ScoresOfFewT(T scale, const Matrix<const T>& queries, const Matrix<const T>& keys,
                              const Matrix<T>& scores) {
-  for (int64_t j = 0; j < keys.rows; ++j) {
+  int64_t j = 0;
+#if HWY_TARGET != HWY_SCALAR
+  for (; j + kKeysAtOnce<T> <= keys.rows; j += kKeysAtOnce<T>) {
+    for (int64_t r = 0; r < queries.rows; ++r) {
+      ScoreKeys(scale, queries.row(r), keys.row(j), keys.stride, keys.cols, scores.row(r) + j);
+    }
+  }
+#endif
+  for (; j < keys.rows; ++j) {
     for (int64_t r = 0; r < queries.rows; ++r) {
       scores.row(r)[j] = scale * DotProduct(queries.row(r), keys.row(j), keys.cols);
     }
