@@ -155,12 +155,15 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     environment_.compute.Start(cancellation_, [this, step](runtime::Executor& executor) { Run(step, executor); });
   }
 
-  // A brief call is done on gRPC's own thread: waking another one costs some 40 us, and its cache is cold. What turns
-  // out not to be brief goes on to a compute thread, for gRPC's must not be held up. False: nothing was done.
+  // A brief call is done on gRPC's own thread, whoever computes meanwhile: waking another thread costs some 40 us, and
+  // a tile of a large call takes longer than this. What turns out not to be brief goes on to a compute thread, for
+  // gRPC's must not be held up. False: nothing was done.
   bool RunHere() {
     if (record_.request_bytes > kMostBytesHere || !method_.decodes_briefly) return false;
-    return environment_.compute.TryRunHere(
-        cancellation_, [this](runtime::Executor& executor) { Run(&Call::DecodeRunBrieflyAnswer, executor); });
+    const std::shared_ptr<const runtime::Cancellation> cancellation = cancellation_;  // the call may end in Run
+    runtime::InlineExecutor executor(*cancellation);
+    Run(&Call::DecodeRunBrieflyAnswer, executor);
+    return true;
   }
 
   void Run(Step step, runtime::Executor& executor) {

@@ -90,38 +90,15 @@ ComputePool::~ComputePool() {
 }
 
 void ComputePool::Start(std::shared_ptr<const Cancellation> cancellation, Job job) {
-  std::shared_ptr<Flow> flow = NewFlow(std::move(cancellation), std::move(job));
-  Lock lock(mutex_);
-  Enter(*flow);
-  waiting_.push_back(std::move(flow));
-  GrantFreeSlots();
-}
-
-bool ComputePool::TryRunHere(std::shared_ptr<const Cancellation> cancellation, Job job) {
-  std::shared_ptr<Flow> flow;
-  {
-    Lock lock(mutex_);
-    if (free_slots_ == 0 || !waiting_.empty()) return false;
-    flow = NewFlow(std::move(cancellation), std::move(job));
-    Enter(*flow);
-    flow->started = flow->has_slot = true;
-    --free_slots_;
-  }
-  RunJob(std::move(flow));
-  return true;
-}
-
-std::shared_ptr<ComputePool::Flow> ComputePool::NewFlow(std::shared_ptr<const Cancellation> cancellation, Job job) {
   auto flow = std::make_shared<Flow>();
-  flow->due = std::min(cancellation->deadline(), Cancellation::Clock::now() + kPatience);
   flow->cancellation = std::move(cancellation);
   flow->job = std::move(job);
-  return flow;
-}
-
-void ComputePool::Enter(Flow& flow) {
+  flow->due = std::min(flow->cancellation->deadline(), Cancellation::Clock::now() + kPatience);
+  Lock lock(mutex_);
   ++flows_;
-  flow.virtual_time = flow.finish = virtual_time_;
+  flow->virtual_time = flow->finish = virtual_time_;
+  waiting_.push_back(std::move(flow));
+  GrantFreeSlots();
 }
 
 absl::Status ComputePool::RunLoop(Flow& flow, Loop& loop) {

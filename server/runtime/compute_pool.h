@@ -37,10 +37,6 @@ class ComputePool {
   // then are not run). Never blocks.
   void Start(std::shared_ptr<const Cancellation> cancellation, Job job);
 
-  // Runs `job` on the calling thread, as one of the slots, if one is free and nobody waits for it: for what takes less
-  // time than a thread needs to wake up. False: nothing was done.
-  bool TryRunHere(std::shared_ptr<const Cancellation> cancellation, Job job);
-
   int slots() const { return slots_; }
 
  private:
@@ -58,7 +54,6 @@ class ComputePool {
   };
   using Lock = std::unique_lock<std::mutex>;
 
-  static std::shared_ptr<Flow> NewFlow(std::shared_ptr<const Cancellation> cancellation, Job job);
   absl::Status RunLoop(Flow& flow, Loop& loop);
   void RunTiles(Lock& lock, Flow& flow, Loop& loop, Tiles tiles, int worker);
   Tiles ClaimTiles(Flow& flow, Loop& loop);
@@ -68,7 +63,6 @@ class ComputePool {
   void Help(const Assignment& assignment);
 
   // All of these hold mutex_.
-  void Enter(Flow& flow);
   void GrantFreeSlots();
   bool GrantOne();
   void Assign(Assignment assignment);

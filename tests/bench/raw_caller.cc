@@ -70,7 +70,11 @@ void RawCaller::Start(const grpc::ByteBuffer& request, std::chrono::milliseconds
   pending->context.set_deadline(std::chrono::system_clock::now() + timeout);
   pending->request = request;
   stub_.UnaryCall(&pending->context, path_, grpc::StubOptions(), &pending->request, &pending->response,
-                  [pending, done = std::move(done)](grpc::Status status) { done(status); });
+                  [pending, done = std::move(done)](grpc::Status status) mutable {
+                    // Who waits for `done` may close the channel then, and gRPC cannot do that on this thread.
+                    pending.reset();
+                    done(status);
+                  });
 }
 
 void RawCaller::Prepare(grpc::ClientContext& context, const grpc::ByteBuffer& request) const {

@@ -8,7 +8,6 @@
 #include <latch>
 #include <mutex>
 #include <new>
-#include <thread>
 #include <vector>
 
 namespace attend::runtime {
@@ -100,49 +99,6 @@ TEST(ComputePool, NeverComputesOnMoreThreadsThanSlots) {
   done.wait();
   EXPECT_LE(most, kSlots);
   EXPECT_GE(most, 1);
-}
-
-TEST(ComputePool, RunsHereWhileASlotIsFree) {
-  ComputePool pool(2);
-  std::thread::id ran_on;
-  EXPECT_TRUE(pool.TryRunHere(NeverCancelled(), [&](Executor&) { ran_on = std::this_thread::get_id(); }));
-  EXPECT_EQ(ran_on, std::this_thread::get_id());
-}
-
-TEST(ComputePool, HereIsASlotLikeOthers) {
-  ComputePool pool(1);
-  const bool ran = pool.TryRunHere(NeverCancelled(), [&](Executor&) {
-    EXPECT_FALSE(pool.TryRunHere(NeverCancelled(), [](Executor&) { ADD_FAILURE() << "on a slot that is taken"; }));
-  });
-  EXPECT_TRUE(ran);
-  EXPECT_TRUE(pool.TryRunHere(NeverCancelled(), [](Executor&) {})) << "the slot is free again";
-}
-
-TEST(ComputePool, NoOneRunsHereWhileAnotherWaits) {
-  ComputePool pool(1);
-  std::latch started(1), may_end(1), both_done(2);
-  pool.Start(NeverCancelled(), [&](Executor&) {
-    started.count_down();
-    may_end.wait();
-    both_done.count_down();
-  });
-  started.wait();
-  pool.Start(NeverCancelled(), [&](Executor&) { both_done.count_down(); });
-  EXPECT_FALSE(pool.TryRunHere(NeverCancelled(), [](Executor&) {}));
-  may_end.count_down();
-  both_done.wait();
-}
-
-TEST(ComputePool, AJobThatRanHereMayStartAnotherThere) {
-  ComputePool pool(1);
-  std::latch done(1);
-  EXPECT_TRUE(pool.TryRunHere(NeverCancelled(), [&](Executor&) {
-    pool.Start(NeverCancelled(), [&](Executor& executor) {
-      EXPECT_TRUE(executor.ForEachTile(3, 1e8, [](int64_t, int) { return absl::OkStatus(); }).ok());
-      done.count_down();
-    });
-  }));
-  done.wait();
 }
 
 TEST(ComputePool, FreeSlotsHelpACallWithManyTiles) {
