@@ -2,9 +2,11 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <vector>
 
 #include "google/rpc/status.pb.h"
 #include "tests/e2e/e2e_test_util.h"
@@ -214,6 +216,26 @@ TEST(Load, ADeadlineFreesTheMemory) {
   const auto begin = Clock::now();
   server.WaitUntil("attend_memory_reserved_bytes", 0);
   EXPECT_LT(Clock::now() - begin, std::chrono::milliseconds(500));
+}
+
+// The only compute thread is at work on tiles of tens of milliseconds; who asks for little does not wait for their end.
+TEST(Load, ABriefCallDoesNotWaitForATile) {
+  app::Options options = LoopbackOptions();
+  options.compute_threads = 1;
+  LoadedServer server(options);
+  Caller large(server, SelfAttention(2, 4096, 1024));
+  server.WaitUntil("attend_admitted_calls", 1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // beyond reading and decoding
+  std::vector<double> queued;
+  for (int i = 0; i < 15; ++i) {
+    Caller brief(server, SelfAttention(1, 8, 8));
+    ASSERT_TRUE(brief.Answer().ok());
+    queued.push_back(brief.response().stats().queue_seconds());
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // the large call has the thread again
+  }
+  std::nth_element(queued.begin(), queued.begin() + 7, queued.end());
+  EXPECT_LT(queued[7], 1e-3);
+  large.HangUp();
 }
 
 // The phases of a call cover what its handling took, be it long or short: the histograms add up.
