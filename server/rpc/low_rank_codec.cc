@@ -58,6 +58,12 @@ class LowRankOperation final : public Operation {
     return static_cast<double>(in_.batch) * kReportBytes +
            ResultElements() * static_cast<double>(compute::SizeOf(in_.wire_dtype));
   }
+  std::vector<double> TensorBytes() const override {
+    if (!problem_.rank.has_value()) return {};
+    const double per_row = static_cast<double>(in_.batch) * static_cast<double>(*problem_.rank) *
+                           static_cast<double>(compute::SizeOf(in_.wire_dtype));
+    return {per_row * static_cast<double>(problem_.n), per_row, per_row * static_cast<double>(problem_.m)};
+  }
   double WorkspaceBytes(int workers) const override {
     const double unconverted = in_.wire_dtype == compute::DTypeOf<T>() ? 0 : ResultElements() * sizeof(T);
     return unconverted + compute::LowRankWorkspaceBytes(problem_, workers);

@@ -27,7 +27,7 @@ class Service final : public grpc::Service {
           const v1::GetServerInfoResponse& server_info, const SharedMemoryFolder* shared_memory);
 
  private:
-  void AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics);
+  void AddUnary(Method method);
 
   const CallEnvironment environment_;
   std::vector<std::unique_ptr<const Method>> methods_;
