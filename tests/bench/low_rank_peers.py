@@ -3,9 +3,9 @@
 
   tests/bench/low_rank_peers.py build/release/bin/attend-bench build/bench/report.json
 
-Adds to the report (above 1: ours is faster): low_rank.flat.f64.n512r512.1t.vs_numpy, ...vs_scipy, whole decompositions both;
+Adds to the report (above 1: ours is faster): low_rank.flat.f64.n512r512.1t.vs_numpy, ...vs_scipy, whole decompositions;
 n512r16, which those peers have to cut out of a whole one; low_rank.decaying.f64.n2048r16.1t.vs_scipy_svds and
-low_rank.flat.f64.n2048r16.1t.vs_scipy_svds, which converges to rounding where ours stops at 1.0001 times the best distance.
+low_rank.flat.f64.n2048r16.1t.vs_scipy_svds, which goes to rounding where ours stops at 1.0001 times the best distance.
 """
 import json
 import os
