@@ -40,7 +40,7 @@ runtime::Buffer Doubles(runtime::BufferPool& pool, int64_t count) {
 }  // namespace
 
 KrylovBasis::KrylovBasis(runtime::Executor& executor, runtime::BufferPool& pool, const double* a, int64_t n, int64_t m,
-                            int64_t block, int64_t most)
+                         int64_t block, int64_t most)
     : executor_(executor),
       a_(a, n, m, m),
       block_(block),

@@ -4,9 +4,11 @@
 //   A Z^T = U^T T,   A^T U^T = Z^T T^T + next^T coupling^T [0 ... 0 I]
 //
 // with U [size, n], Z [size, m] and next [block, m] orthonormal in rows and T [size, size] upper block triangular. T is
-// measured, and the first equation holds to rounding whatever happened before; the singular values of T are at most A's.
+// measured, and the first equation holds to rounding whatever happened before; the singular values of T are at most
+// A's.
 //
-// The random numbers follow from the shapes. Not thread-safe; distinct objects are independent. Errors are the executor's.
+// The random numbers follow from the shapes. Not thread-safe; distinct objects are independent. Errors are the
+// executor's.
 #ifndef ATTEND_SERVER_COMPUTE_PROJECT_KRYLOV_BASIS_H_
 #define ATTEND_SERVER_COMPUTE_PROJECT_KRYLOV_BASIS_H_
 
@@ -23,8 +25,8 @@ namespace attend::compute {
 class KrylovBasis {
  public:
   // `a` [n, m] row-major, entries up to about 1, outlives this. REQUIRES: 1 <= block <= most <= min(n, m).
-  KrylovBasis(runtime::Executor& executor, runtime::BufferPool& pool, const double* a, int64_t n, int64_t m, int64_t block,
-              int64_t most);
+  KrylovBasis(runtime::Executor& executor, runtime::BufferPool& pool, const double* a, int64_t n, int64_t m,
+              int64_t block, int64_t most);
 
   absl::Status Start();
   // One block more: two products of A with `block` vectors. REQUIRES: Start; size() + block <= most.

@@ -50,8 +50,8 @@ absl::StatusOr<std::vector<double>> SingularValues(runtime::Executor& executor, 
 // From a block Krylov space (krylov_basis.h), a [n, m] row-major with entries up to about 1: some products with a few
 // vectors in place of a decomposition. Its numbers follow from the shape alone.
 //
-// After a block or some it measures what the space misses, ||A - A Z^T Z|| in the Frobenius norm, and the residuals of its
-// triplets; these bound the best distance from below (overlooked.h). It stops where the distance is at most
+// After a block or some it measures what the space misses, ||A - A Z^T Z|| in the Frobenius norm, and the residuals of
+// its triplets; these bound the best distance from below (overlooked.h). It stops where the distance is at most
 // rule.most_over_best of that, or is rounding, and returns nothing where a space of half the smaller side does not get
 // there, or will not by the trend. REQUIRES: rule.rank is set, at least 1.
 absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& executor, runtime::BufferPool& pool,
