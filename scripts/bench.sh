@@ -5,7 +5,8 @@
 #   scripts/bench.sh attention_memory   one part
 #   scripts/bench.sh rpc python         what a call costs: against plain protobuf, and against a server around PyTorch
 #
-# The parts attention_accuracy and python compare with PyTorch, which is installed for them.
+# The parts attention_accuracy and python compare with PyTorch, which is installed for them, low_rank_peers with NumPy and
+# SciPy.
 #
 # The figures end in build/bench/report.json: {"figures": [{"name", "value", "unit"}]}. Parts that did not run keep the
 # figures they had there.
@@ -19,18 +20,21 @@ report="$root/build/bench/report.json"
 mkdir -p "$root/build/bench"
 has_torch() { /usr/bin/python3 -c 'import numpy, torch' 2>/dev/null; }
 
-# Two parts are programs of their own.
+# Three parts are programs of their own.
 parts=()
 accuracy=no
 python=no
+low_rank_peers=no
 if [ "$#" -eq 0 ]; then
   accuracy=yes
   python=yes
+  low_rank_peers=yes
 fi
 for part in "$@"; do
   case "$part" in
     attention_accuracy) accuracy=yes ;;
     python) python=yes ;;
+    low_rank_peers) low_rank_peers=yes ;;
     *) parts+=("$part") ;;
   esac
 done
@@ -45,4 +49,7 @@ if [ "$accuracy" = yes ] && has_torch; then
 fi
 if [ "$python" = yes ]; then
   /usr/bin/python3 "$root/tests/bench/python_bench.py" "$release/bin/attend-server" "$release/tests/e2e/python" "$report"
+fi
+if [ "$low_rank_peers" = yes ]; then
+  /usr/bin/python3 "$root/tests/bench/low_rank_peers.py" "$release/bin/attend-bench" "$report"
 fi

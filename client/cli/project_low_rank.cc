@@ -25,6 +25,10 @@ class ProjectLowRank : public ProjectKind {
         ->type_name("NUMBER")
         ->excludes(rank)
         ->group("Input");
+    app->add_option("--max-distance-over-best", most_over_best_,
+                    "By rank: so many times the best distance is near enough, at least 1; 1: exact [1.0001]")
+        ->type_name("NUMBER")
+        ->group("Input");
     input_type_.Declare(*app, "Input");
     app->add_option("--u", u_, "[..., n, r]")->type_name("FILE")->group("Results");
     app->add_option("--singular-values", values_, "[..., r]")->type_name("FILE")->group("Results");
@@ -40,6 +44,7 @@ class ProjectLowRank : public ProjectKind {
     }
     if (rank_.has_value()) low_rank.set_rank(*rank_);
     if (energy_.has_value()) low_rank.set_energy(*energy_);
+    if (most_over_best_.has_value()) low_rank.set_max_distance_over_best(*most_over_best_);
     return inputs_.Fill(files, input_type_.dtype(), low_rank);
   }
 
@@ -60,6 +65,7 @@ class ProjectLowRank : public ProjectKind {
   TensorFlags<v1::LowRankProjection> inputs_{{"--a", "[..., n, m]", &v1::LowRankProjection::mutable_a}};
   std::optional<uint32_t> rank_;
   std::optional<double> energy_;
+  std::optional<double> most_over_best_;
   std::string u_, values_, vt_;
   InputTypeFlag input_type_;
 };

@@ -36,9 +36,10 @@ class AlgebraOperation final : public Operation {
 
   double ResponseBytes() const override {
     constexpr double kReportBytes = 24;  // at most, serialized
-    const double elements = static_cast<double>(in_.m.size());
-    return elements * static_cast<double>(compute::SizeOf(in_.wire_dtype)) +
-           kReportBytes * static_cast<double>(in_.batch);
+    return TensorBytes().front() + kReportBytes * static_cast<double>(in_.batch);
+  }
+  std::vector<double> TensorBytes() const override {
+    return {static_cast<double>(in_.m.size()) * static_cast<double>(compute::SizeOf(in_.wire_dtype))};
   }
   double WorkspaceBytes(int workers) const override {
     const double unconverted = in_.wire_dtype == compute::DTypeOf<T>() ? 0 : static_cast<double>(in_.m.bytes());

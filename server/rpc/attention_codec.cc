@@ -1,7 +1,8 @@
 #include "server/rpc/attention_codec.h"
 
-#include <array>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 #include "server/compute/attention/attention.h"
 #include "server/compute/attention/tokens.h"
@@ -10,6 +11,7 @@
 #include "server/compute/lie/softmax_distance.h"
 #include "server/rpc/attention_gradients.h"
 #include "server/rpc/attention_inputs.h"
+#include "server/rpc/attention_problem.h"
 #include "server/rpc/attention_settings.h"
 #include "server/rpc/lie_reports.h"
 #include "server/rpc/return_if_error.h"
@@ -49,45 +51,43 @@ Shape OutputShape(const AttentionInputs& in) {
 }
 
 template <typename T>
-compute::BroadcastView<T> Broadcast(const Tensor& tensor) {
-  compute::BroadcastView<T> view;
-  view.data = tensor.data<T>();
-  if (view.data == nullptr) return view;
-  int64_t stride = 1;
-  for (int i = 0; i < tensor.rank(); ++i) {
-    const int64_t dimension = tensor.dim(tensor.rank() - 1 - i);
-    view.strides[3 - i] = dimension == 1 ? 0 : stride;
-    stride *= dimension;
-  }
-  return view;
-}
-
-template <typename T>
 class AttentionOperation final : public Operation {
  public:
   // `grad_output` without memory: no gradients are wanted.
   AttentionOperation(AttentionInputs inputs, AttentionSettings settings, Tensor grad_output)
       : in_(std::move(inputs)),
         settings_(std::move(settings)),
-        problem_(MakeProblem()),
+        problem_(AttentionProblemOf<T>(in_, settings_)),
         grad_output_(std::move(grad_output)),
         gradients_(in_, settings_) {}
 
   double ResponseBytes() const override {
+    const std::vector<double> tensors = TensorBytes();
+    return std::accumulate(tensors.begin(), tensors.end(), DiagnosticsBytes());
+  }
+
+  std::vector<double> TensorBytes() const override {
     const double width = static_cast<double>(compute::SizeOf(settings_.output_dtype));
     const double row_width = static_cast<double>(compute::SizeOf(AtLeastFloat32(settings_.output_dtype)));
-    const double matrices = settings_.want_weights + settings_.want_scores;
-    const double rows = settings_.want_lse + settings_.want_entropy;
-    const double gradients = WantsGradients() ? gradients_.Elements() : 0;
-    return width * (Elements(OutputShape(in_)) + matrices * Elements(MatrixShape())) +
-           row_width * rows * Elements(RowShape()) + DiagnosticsBytes() +
-           gradients * static_cast<double>(compute::SizeOf(in_.wire_dtype));
+    std::vector<double> bytes = {width * Elements(OutputShape(in_))};
+    for (bool wanted : {settings_.want_weights, settings_.want_scores}) {
+      if (wanted) bytes.push_back(width * Elements(MatrixShape()));
+    }
+    for (bool wanted : {settings_.want_lse, settings_.want_entropy}) {
+      if (wanted) bytes.push_back(row_width * Elements(RowShape()));
+    }
+    for (double elements : GradientElements()) {
+      bytes.push_back(elements * static_cast<double>(compute::SizeOf(in_.wire_dtype)));
+    }
+    return bytes;
   }
 
   double WorkspaceBytes(int workers) const override {
     // Results in the computing type, where they are converted afterwards.
     double bytes = settings_.output_dtype == compute::DTypeOf<T>() ? 0 : 4 * ResponseBytes();
-    if (WantsGradients() && in_.wire_dtype != compute::DTypeOf<T>()) bytes += gradients_.Elements() * sizeof(T);
+    if (in_.wire_dtype != compute::DTypeOf<T>()) {
+      for (double elements : GradientElements()) bytes += elements * sizeof(T);
+    }
     if (Empty()) return bytes;
     bytes += DiagnosticsWorkspaceBytes(workers);
     const auto& attention = problem_.attention;
@@ -159,6 +159,9 @@ class AttentionOperation final : public Operation {
 
  private:
   bool WantsGradients() const { return grad_output_.template data<T>() != nullptr; }
+  std::vector<double> GradientElements() const {
+    return WantsGradients() ? gradients_.EntryElements() : std::vector<double>();
+  }
 
   absl::Status RunTokens(runtime::Executor& executor, runtime::BufferPool& pool) {
     compute::TokensResult<T> result;
@@ -206,8 +209,7 @@ class AttentionOperation final : public Operation {
            compute::ChainWorkspaceBytes(in_.batch * in_.heads, in_.n, workers);
   }
 
-  // No query at all: every result is empty, whatever the other dimensions say.
-  bool Empty() const { return in_.batch == 0 || in_.heads == 0 || in_.n == 0; }
+  bool Empty() const { return HasNoQuery(in_); }
 
   Shape MatrixShape() const { return AnswerShape(in_, {in_.n, in_.m}); }
   Shape RowShape() const { return AnswerShape(in_, {in_.n}); }
@@ -238,60 +240,6 @@ class AttentionOperation final : public Operation {
   }
   compute::TokensResult<T> WantedTokens() const { return Wanted<compute::TokensResult<T>>(); }
   compute::AttentionResult<T> WantedHeads() const { return Wanted<compute::AttentionResult<T>>(); }
-
-  compute::AttentionProblem<T> MakeAttention() const {
-    compute::AttentionProblem<T> problem;
-    problem.batch = in_.batch;
-    problem.heads = in_.heads;
-    problem.kv_heads = in_.kv_heads;
-    problem.n = in_.n;
-    problem.m = in_.m;
-    problem.d = in_.d;
-    problem.d_key = in_.d_key;
-    problem.d_value = in_.d_value;
-    problem.scale = settings_.score.scale;
-    problem.score = ScoreOf<T>(settings_.score);
-    problem.position = settings_.position;
-    problem.mask.causal = settings_.causal;
-    problem.mask.alignment = settings_.alignment;
-    problem.mask.allowed = Broadcast<uint8_t>(settings_.allowed);
-    problem.mask.bias = Broadcast<T>(settings_.bias);
-    problem.mask.key_lengths = settings_.key_lengths;
-    problem.mask.window_left = settings_.window_left;
-    problem.mask.window_right = settings_.window_right;
-    problem.mask.alibi_slopes.assign(settings_.alibi_slopes.begin(), settings_.alibi_slopes.end());
-    problem.normalization = settings_.normalization;
-    return problem;
-  }
-
-  compute::TokensProblem<T> MakeProblem() const {
-    compute::TokensProblem<T> problem;
-    if (Empty()) return problem;
-    problem.attention = MakeAttention();
-    const HeadsInputs& heads = in_.by_heads;
-    if (!in_.from_tokens) {
-      compute::AttentionProblem<T>& attention = problem.attention;
-      attention.query = compute::ContiguousHeads<const T>(heads.query.data<T>(), in_.heads, in_.n, in_.d);
-      attention.key = compute::ContiguousHeads<const T>(heads.key.data<T>(), in_.kv_heads, in_.m, in_.d_key);
-      attention.value = compute::ContiguousHeads<const T>(heads.value.data<T>(), in_.kv_heads, in_.m, in_.d_value);
-      return problem;
-    }
-    const TokensInputs& tokens = in_.by_tokens;
-    problem.d_model = tokens.d_model;
-    problem.d_context = tokens.d_context;
-    problem.d_out = tokens.d_out;
-    problem.x = tokens.x.data<T>();
-    problem.context = tokens.context.data<T>() != nullptr ? tokens.context.data<T>() : problem.x;
-    problem.w_q = tokens.w_q.data<T>();
-    problem.w_k = tokens.w_k.data<T>();
-    problem.w_v = tokens.w_v.data<T>();
-    problem.w_o = tokens.w_o.data<T>();
-    problem.b_q = tokens.b_q.data<T>();
-    problem.b_k = tokens.b_k.data<T>();
-    problem.b_v = tokens.b_v.data<T>();
-    problem.b_o = tokens.b_o.data<T>();
-    return problem;
-  }
 
   const AttentionInputs in_;
   const AttentionSettings settings_;

@@ -79,9 +79,9 @@ void GradientTensors<T>::Add(const char* name, const Tensor& input) {
 }
 
 template <typename T>
-double GradientTensors<T>::Elements() const {
-  double elements = 0;
-  for (const Entry& entry : entries_) elements += static_cast<double>(*compute::ElementCount(entry.shape));
+std::vector<double> GradientTensors<T>::EntryElements() const {
+  std::vector<double> elements;
+  for (const Entry& entry : entries_) elements.push_back(static_cast<double>(*compute::ElementCount(entry.shape)));
   return elements;
 }
 

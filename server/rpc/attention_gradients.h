@@ -30,7 +30,7 @@ class GradientTensors {
   // Names and shapes only.
   GradientTensors(const AttentionInputs& inputs, const AttentionSettings& settings);
 
-  double Elements() const;
+  std::vector<double> EntryElements() const;  // in the order of Encode
   void Allocate(runtime::BufferPool& pool);
 
   // REQUIRES: allocated.

@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "server/rpc/busy.h"
+#include "server/rpc/deadline.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/grpc_slices.h"
 #include "server/rpc/status.h"
@@ -27,14 +28,6 @@ constexpr int64_t kMostBytesHere = 1 << 20;
 
 double Seconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
-}
-
-Clock::time_point SteadyDeadline(std::chrono::system_clock::time_point deadline) {
-  if (deadline == std::chrono::system_clock::time_point::max()) return Clock::time_point::max();
-  const auto left = deadline - std::chrono::system_clock::now();
-  // A deadline centuries away would overflow the steady clock.
-  if (left > std::chrono::hours(24 * 365)) return Clock::time_point::max();
-  return Clock::now() + std::chrono::duration_cast<Clock::duration>(left);
 }
 
 logging::Level LevelOf(const absl::Status& status) {
@@ -63,7 +56,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     message_ = environment_.buffers.CountOutside(request_.Length());
     const uint64_t bytes = 2 * static_cast<uint64_t>(record_.request_bytes);
     if (bytes > Budget()) return Refuse(RequestTooLarge(record_.request_bytes));
-    if (Reserve(bytes, &Call::DecodeRunAnswer) == Reserved::kYes && !RunHere()) Compute(&Call::DecodeRunAnswer);
+    if (Reserve(bytes, &Call::GatherRunAnswer) == Reserved::kYes && !RunHere()) Compute(&Call::GatherRunAnswer);
   }
 
   void OnCancel() override {
@@ -159,7 +152,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   // a tile of a large call takes longer than this. What turns out not to be brief goes on to a compute thread, for
   // gRPC's must not be held up. False: nothing was done.
   bool RunHere() {
-    if (record_.request_bytes > kMostBytesHere || !method_.decodes_briefly) return false;
+    if (record_.request_bytes > kMostBytesHere || SharedInputBytes() > 0) return false;
     const std::shared_ptr<const runtime::Cancellation> cancellation = cancellation_;  // the call may end in Run
     runtime::InlineExecutor executor(*cancellation);
     Run(&Call::DecodeRunBrieflyAnswer, executor);
@@ -173,6 +166,20 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     } catch (const std::bad_alloc&) {
       Refuse(absl::ResourceExhaustedError("the server has no memory for this call"));
     }
+  }
+
+  // Inputs in shared memory are gathered beside the message, once there is room for them too.
+  void GatherRunAnswer(runtime::Executor& executor) {
+    const uint64_t shared = SharedInputBytes();
+    // What is too long is refused where it is decoded.
+    if (shared == 0 || shared > environment_.max_message_bytes) return DecodeRunAnswer(executor);
+    const uint64_t bytes = 2 * static_cast<uint64_t>(record_.request_bytes) + shared;
+    if (bytes > Budget()) return Refuse(TooLarge("the request", static_cast<double>(bytes), Budget()));
+    if (Reserve(bytes, &Call::DecodeRunAnswer) == Reserved::kYes) DecodeRunAnswer(executor);
+  }
+
+  uint64_t SharedInputBytes() const {
+    return method_.shared_bytes ? method_.shared_bytes(RequestSlices(request_).spans()) : 0;
   }
 
   void DecodeRunAnswer(runtime::Executor& executor) {

@@ -7,6 +7,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "server/logging/logger.h"
@@ -35,12 +36,15 @@ struct CallEnvironment {
   uint64_t assumed_message_bytes;  // reserved for a call that does not state its size
 };
 
+using SharedBytes = std::function<uint64_t(absl::Span<const WireSlice> request)>;
+
 // One RPC of the service. Outlives its calls.
 struct Method {
   std::string name;  // "Attention"
   Decoder decoder;
+  // Bytes of shared memory that a request's tensors name, or null: it can name none. Thread-safe.
+  SharedBytes shared_bytes;
   int stats_field;  // number of the response's CallStats, 0 where it has none
-  bool decodes_briefly;  // a small message: it does not refer to memory elsewhere
   metrics::MethodMetrics& metrics;
 };
 

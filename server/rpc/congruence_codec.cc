@@ -47,6 +47,7 @@ class CongruenceOperation final : public Operation {
     const double side = static_cast<double>(OutputSide());
     return side * side * static_cast<double>(compute::SizeOf(in_.wire_dtype));
   }
+  std::vector<double> TensorBytes() const override { return {ResponseBytes()}; }
   double WorkspaceBytes(int workers) const override {
     const double unconverted = in_.wire_dtype == compute::DTypeOf<T>() ? 0 : 2 * ResponseBytes();
     const double ranking =

@@ -1,5 +1,6 @@
 #include "server/rpc/linear_codec.h"
 
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -37,9 +38,14 @@ class LinearOperation final : public Operation {
   }
 
   double ResponseBytes() const override {
-    double columns = 0;
-    for (const Tensor& w : in_.w) columns += static_cast<double>(w.dim(1));
-    return columns * static_cast<double>(in_.rows) * static_cast<double>(compute::SizeOf(in_.wire_dtype));
+    const std::vector<double> tensors = TensorBytes();
+    return std::accumulate(tensors.begin(), tensors.end(), 0.0);
+  }
+  std::vector<double> TensorBytes() const override {
+    const double per_column = static_cast<double>(in_.rows) * static_cast<double>(compute::SizeOf(in_.wire_dtype));
+    std::vector<double> bytes;
+    for (const Tensor& w : in_.w) bytes.push_back(per_column * static_cast<double>(w.dim(1)));
+    return bytes;
   }
   double WorkspaceBytes(int workers) const override {
     const double unconverted = in_.wire_dtype == compute::DTypeOf<T>() ? 0 : 2 * ResponseBytes();

@@ -1,6 +1,7 @@
 #include "server/rpc/low_rank_codec.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -23,6 +24,7 @@ struct LowRankInputs {
   Tensor a;                     // [..., n, m]
   std::optional<int64_t> rank;  // or
   double energy = 1;
+  double most_over_best = 1 + 1e-4;
 };
 
 v1::ProjectReport ToWire(const compute::LowRankReport& report) {
@@ -31,6 +33,7 @@ v1::ProjectReport ToWire(const compute::LowRankReport& report) {
   wire.set_numerical_rank(static_cast<uint32_t>(report.numerical_rank));
   wire.set_rank_is_least(report.rank_is_least);
   wire.set_energy(report.energy);
+  wire.set_residual(report.residual);
   wire.set_randomized(report.randomized);
   wire.set_distance_over_best(report.distance_over_best);
   return wire;
@@ -46,6 +49,7 @@ class LowRankOperation final : public Operation {
     problem_.a = in_.a.data<T>();
     problem_.rank = in_.rank;
     problem_.energy = in_.energy;
+    problem_.most_over_best = in_.most_over_best;
   }
 
   // By energy, the rank may turn out to be any.
@@ -53,6 +57,12 @@ class LowRankOperation final : public Operation {
     constexpr double kReportBytes = 48;  // at most, serialized
     return static_cast<double>(in_.batch) * kReportBytes +
            ResultElements() * static_cast<double>(compute::SizeOf(in_.wire_dtype));
+  }
+  std::vector<double> TensorBytes() const override {
+    if (!problem_.rank.has_value()) return {};
+    const double per_row = static_cast<double>(in_.batch) * static_cast<double>(*problem_.rank) *
+                           static_cast<double>(compute::SizeOf(in_.wire_dtype));
+    return {per_row * static_cast<double>(problem_.n), per_row, per_row * static_cast<double>(problem_.m)};
   }
   double WorkspaceBytes(int workers) const override {
     const double unconverted = in_.wire_dtype == compute::DTypeOf<T>() ? 0 : ResultElements() * sizeof(T);
@@ -113,6 +123,13 @@ absl::Status ReadSize(const v1::LowRankProjection& low_rank, LowRankInputs& in) 
   return InvalidField("low_rank.size", "nothing", "rank or energy");
 }
 
+absl::Status ReadMostOverBest(const v1::LowRankProjection& low_rank, LowRankInputs& in) {
+  if (!low_rank.has_max_distance_over_best()) return absl::OkStatus();
+  in.most_over_best = low_rank.max_distance_over_best();
+  if (in.most_over_best >= 1 && std::isfinite(in.most_over_best)) return absl::OkStatus();
+  return InvalidField("low_rank.max_distance_over_best", absl::StrCat(in.most_over_best), "a number of at least 1");
+}
+
 // LAPACK counts with 32 bits, and squares the smaller side for its workspace.
 absl::Status CheckSides(const Tensor& a) {
   constexpr int64_t kMost = 24 * 1024;
@@ -136,6 +153,7 @@ absl::StatusOr<std::unique_ptr<Operation>> DecodeLowRank(const v1::LowRankProjec
   if (!batch.ok()) return batch.status();
   in.batch = *batch;
   RETURN_IF_ERROR(ReadSize(low_rank, in));
+  RETURN_IF_ERROR(ReadMostOverBest(low_rank, in));
   in.wire_dtype = reader.wire_dtype();
   if (in.wire_dtype == DType::kFloat64) return std::make_unique<LowRankOperation<double>>(std::move(in));
   return std::make_unique<LowRankOperation<float>>(std::move(in));

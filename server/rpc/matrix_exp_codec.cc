@@ -1,6 +1,7 @@
 #include "server/rpc/matrix_exp_codec.h"
 
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -94,11 +95,16 @@ class MatrixExpOperation final : public Operation {
   double ResponseBytes() const override {
     constexpr double kReportBytes = 100;  // at most, serialized
     const auto matrices = static_cast<double>(problem_.times.size()) * static_cast<double>(problem_.batch);
-    double bytes = kReportBytes * matrices;
-    bytes += matrices * static_cast<double>(problem_.n) * static_cast<double>(problem_.result_cols()) * sizeof(T);
-    if (in_.grad_output) bytes += static_cast<double>(in_.a.bytes());
-    if (in_.grad_output && in_.apply_to) bytes += static_cast<double>(in_.apply_to->bytes());
-    return bytes + DiagnosticsBytes();
+    const std::vector<double> tensors = TensorBytes();
+    return std::accumulate(tensors.begin(), tensors.end(), kReportBytes * matrices) + DiagnosticsBytes();
+  }
+  std::vector<double> TensorBytes() const override {
+    const auto matrices = static_cast<double>(problem_.times.size()) * static_cast<double>(problem_.batch);
+    std::vector<double> bytes = {matrices * static_cast<double>(problem_.n) *
+                                 static_cast<double>(problem_.result_cols()) * sizeof(T)};
+    if (in_.grad_output) bytes.push_back(static_cast<double>(in_.a.bytes()));
+    if (in_.grad_output && in_.apply_to) bytes.push_back(static_cast<double>(in_.apply_to->bytes()));
+    return bytes;
   }
   double WorkspaceBytes(int workers) const override {
     const double diagnostics = in_.diagnostics ? compute::ChainWorkspaceBytes(Results(), problem_.n, workers) : 0;

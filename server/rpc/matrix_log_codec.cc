@@ -37,6 +37,9 @@ class MatrixLogOperation final : public Operation {
     return (in_.nearest_generator ? 2 : 1) * static_cast<double>(in_.a.bytes()) +
            kReportBytes * static_cast<double>(in_.batch);
   }
+  std::vector<double> TensorBytes() const override {
+    return std::vector<double>(in_.nearest_generator ? 2 : 1, static_cast<double>(in_.a.bytes()));
+  }
   double WorkspaceBytes(int workers) const override {
     return compute::MatrixLogWorkspaceBytes(problem_.batch, problem_.n, workers);
   }
@@ -91,8 +94,7 @@ absl::StatusOr<MatrixLogInputs> ReadInputs(const v1::MatrixLogRequest& request, 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Operation>> DecodeMatrixLog(absl::Span<const WireSlice> slices,
-                                                           runtime::BufferPool& pool) {
+absl::StatusOr<std::unique_ptr<Operation>> DecodeMatrixLog(const RequestBytes& slices, runtime::BufferPool& pool) {
   v1::MatrixLogRequest request;
   absl::StatusOr<WireRequest> wire = WireRequest::Parse(slices, request);
   if (!wire.ok()) return wire.status();

@@ -3,12 +3,12 @@
 #define ATTEND_SERVER_RPC_MATRIX_LOG_CODEC_H_
 
 #include "server/rpc/operation.h"
+#include "server/rpc/request_bytes.h"
 
 namespace attend::rpc {
 
-// A Decoder. INVALID_ARGUMENT with the field's name for what cannot be served.
-absl::StatusOr<std::unique_ptr<Operation>> DecodeMatrixLog(absl::Span<const WireSlice> request,
-                                                           runtime::BufferPool& pool);
+// A RequestDecoder. INVALID_ARGUMENT with the field's name for what cannot be served.
+absl::StatusOr<std::unique_ptr<Operation>> DecodeMatrixLog(const RequestBytes& request, runtime::BufferPool& pool);
 
 }  // namespace attend::rpc
 

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -26,6 +27,8 @@ class Operation {
 
   // Bytes of the results' elements, as they go back to the caller.
   virtual double ResponseBytes() const = 0;
+  // Bytes of each tensor that Encode writes, in its order; empty where the request's shapes do not tell.
+  virtual std::vector<double> TensorBytes() const { return {}; }
   // Bytes of working memory beside request and response, with up to `workers` tiles at once.
   virtual double WorkspaceBytes(int workers) const = 0;
   // Floating-point operations of the algorithm. Exact after Run at the latest.

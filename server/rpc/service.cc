@@ -39,22 +39,24 @@ std::vector<std::string> MethodNames() {
 
 Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& metrics,
                  const v1::GetServerInfoResponse& server_info, const SharedMemoryFolder* shared_memory)
-    : environment_(environment), decodes_briefly_(shared_memory == nullptr) {
-  const auto shared = [&](RequestDecoder decode) {
-    return WithSharedMemory(std::move(decode), shared_memory, environment.max_message_bytes);
+    : environment_(environment) {
+  const auto add = [&](const std::string& name, RequestDecoder decode, const google::protobuf::Message& type) {
+    const auto shared_bytes = [&type](absl::Span<const WireSlice> request) { return SharedInputBytes(request, type); };
+    AddUnary({name, WithSharedMemory(std::move(decode), shared_memory, environment.max_message_bytes),
+              shared_memory == nullptr ? nullptr : SharedBytes(shared_bytes), StatsField(name), metrics.Method(name)});
   };
-  AddUnary("Attention", shared(DecodeAttention), metrics);
-  AddUnary("MatrixExp", shared(DecodeMatrixExp), metrics);
-  AddUnary("Project", shared(DecodeProject), metrics);
-  AddUnary("MatrixLog", DecodeMatrixLog, metrics);
-  AddUnary("GetServerInfo", ServerInfoDecoder(server_info), metrics);
+  add("Attention", DecodeAttention, v1::AttentionRequest::default_instance());
+  add("MatrixExp", DecodeMatrixExp, v1::MatrixExpRequest::default_instance());
+  add("Project", DecodeProject, v1::ProjectRequest::default_instance());
+  add("MatrixLog", DecodeMatrixLog, v1::MatrixLogRequest::default_instance());
+  const std::string info = "GetServerInfo";
+  AddUnary({info, ServerInfoDecoder(server_info), nullptr, StatsField(info), metrics.Method(info)});
 }
 
-void Service::AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics) {
-  const std::string path = absl::StrCat("/", ServiceName(), "/", name);
+void Service::AddUnary(Method the_method) {
+  const std::string path = absl::StrCat("/", ServiceName(), "/", the_method.name);
   const int index = static_cast<int>(methods_.size());
-  const Method& method = *methods_.emplace_back(std::make_unique<const Method>(
-      Method{name, std::move(decoder), StatsField(name), decodes_briefly_, metrics.Method(name)}));
+  const Method& method = *methods_.emplace_back(std::make_unique<const Method>(std::move(the_method)));
   // gRPC keeps the pointer to the name, not the name.
   paths_.push_back(std::make_unique<const std::string>(path));
   AddMethod(

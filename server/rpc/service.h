@@ -27,10 +27,9 @@ class Service final : public grpc::Service {
           const v1::GetServerInfoResponse& server_info, const SharedMemoryFolder* shared_memory);
 
  private:
-  void AddUnary(const std::string& name, Decoder decoder, metrics::MetricsRegistry& metrics);
+  void AddUnary(Method method);
 
   const CallEnvironment environment_;
-  const bool decodes_briefly_;  // see Method
   std::vector<std::unique_ptr<const Method>> methods_;
   std::vector<std::unique_ptr<const std::string>> paths_;  // "/attend.v1.AttentionService/Attention"
 };

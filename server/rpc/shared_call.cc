@@ -6,6 +6,7 @@
 #include "server/rpc/field_error.h"
 #include "server/rpc/return_if_error.h"
 #include "server/rpc/shared_results.h"
+#include "server/rpc/wire_reader.h"
 
 namespace attend::rpc {
 namespace {
@@ -44,7 +45,8 @@ class SharedResultsOperation final : public Operation {
   // The same in every response of the contract.
   static constexpr int kStats = v1::AttentionResponse::kStatsFieldNumber;
   static_assert(kStats == int{v1::MatrixExpResponse::kStatsFieldNumber} &&
-                kStats == int{v1::ProjectResponse::kStatsFieldNumber});
+                kStats == int{v1::ProjectResponse::kStatsFieldNumber} &&
+                kStats == int{v1::MatrixLogResponse::kStatsFieldNumber});
 
   const std::unique_ptr<Operation> inner_;
   const uint64_t input_bytes_;
@@ -80,6 +82,7 @@ absl::StatusOr<std::unique_ptr<Operation>> Wrap(std::unique_ptr<Operation> inner
   if (call.results().has_value()) {
     absl::StatusOr<SharedRegion> region = call.OpenResults();
     if (!region.ok()) return region.status();
+    RETURN_IF_ERROR(CheckResultsFit(inner->TensorBytes(), region->length()));
     return std::make_unique<SharedResultsOperation>(std::move(inner), call.input_bytes(), *std::move(region),
                                                     *call.results());
   }
@@ -88,6 +91,12 @@ absl::StatusOr<std::unique_ptr<Operation>> Wrap(std::unique_ptr<Operation> inner
 }
 
 }  // namespace
+
+uint64_t SharedInputBytes(absl::Span<const WireSlice> request, const google::protobuf::Message& type) {
+  const std::unique_ptr<google::protobuf::Message> message(type.New());
+  const absl::StatusOr<WireRequest> wire = WireRequest::Parse(request, *message);
+  return wire.ok() ? wire->SharedBytes() : 0;
+}
 
 absl::Status NoSharedMemory(absl::string_view field) {
   return InvalidField(field, "shared memory", "raw, or a server with --shared_memory_dir: this one has none");

@@ -39,6 +39,10 @@ class SharedCall {
   std::optional<v1::SharedMemory> results_;
 };
 
+// Bytes of shared memory that the tensors of a serialized request name; `type` is any message of the request's type. 0
+// where the bytes are no such request: decoding tells.
+uint64_t SharedInputBytes(absl::Span<const WireSlice> request, const google::protobuf::Message& type);
+
 // Refuses `field` where shared memory is off.
 absl::Status NoSharedMemory(absl::string_view field);
 
@@ -48,7 +52,8 @@ using RequestDecoder =
 
 // `decode` for requests whose tensors may lie in `folder` (null: refused) and whose results may go there. Results are
 // placed one after another, each at a multiple of 64 bytes from the region's offset; INVALID_ARGUMENT with the bytes
-// needed where the region is too small. REQUIRES: the folder outlives the decoder and its operations.
+// needed where the region is too small: before the operation runs, where its TensorBytes tell. REQUIRES: the folder
+// outlives the decoder and its operations.
 Decoder WithSharedMemory(RequestDecoder decode, const SharedMemoryFolder* folder, uint64_t max_bytes);
 
 }  // namespace attend::rpc

@@ -1,6 +1,7 @@
 #include "server/rpc/shared_results.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/field_error.h"
@@ -12,7 +13,20 @@ constexpr uint64_t kAlignment = 64;
 constexpr uint64_t kBytesPerTile = uint64_t{1} << 20;
 constexpr double kFlopsPerByte = 8;  // what else a thread would do while it copies one
 
+template <typename Number>
+absl::Status TooSmall(uint64_t length, Number needed) {
+  return InvalidField("results.length", absl::StrCat(length, " bytes"), absl::StrCat(needed, " bytes"));
+}
+
 }  // namespace
+
+absl::Status CheckResultsFit(const std::vector<double>& tensor_bytes, uint64_t length) {
+  constexpr double kExact = 0x1p53;
+  double needed = 0;
+  for (double bytes : tensor_bytes) needed = std::ceil(needed / kAlignment) * kAlignment + bytes;
+  if (needed <= static_cast<double>(length)) return absl::OkStatus();
+  return needed < kExact ? TooSmall(length, static_cast<uint64_t>(needed)) : TooSmall(length, needed);
+}
 
 v1::SharedMemory SharedResults::Place(const compute::Tensor& tensor) {
   const uint64_t at = (needed_ + kAlignment - 1) / kAlignment * kAlignment;
@@ -36,7 +50,7 @@ absl::Status SharedResults::Write(const compute::Tensor& tensor, uint64_t at) {
 
 absl::Status SharedResults::status() const {
   if (needed_ <= region_.length()) return written_;
-  return InvalidField("results.length", absl::StrCat(region_.length(), " bytes"), absl::StrCat(needed_, " bytes"));
+  return TooSmall(region_.length(), needed_);
 }
 
 }  // namespace attend::rpc

@@ -3,12 +3,16 @@
 #define ATTEND_SERVER_RPC_SHARED_RESULTS_H_
 
 #include <string>
+#include <vector>
 
 #include "server/rpc/shared_memory.h"
 #include "server/rpc/wire_writer.h"
 #include "server/runtime/executor.h"
 
 namespace attend::rpc {
+
+// INVALID_ARGUMENT with the bytes needed where tensors of these bytes, placed one after another, exceed `length`.
+absl::Status CheckResultsFit(const std::vector<double>& tensor_bytes, uint64_t length);
 
 class SharedResults final : public TensorSink {
  public:

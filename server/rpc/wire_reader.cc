@@ -4,6 +4,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
+#include <limits>
 #include <set>
 #include <string>
 
@@ -135,6 +137,16 @@ class Splitter {
   bool too_many_ = false;
 };
 
+// SharedMemory.length of a message; 0 where it is none, or absurdly long: the decoder refuses those.
+uint64_t LengthOfRegion(WireCursor body) {
+  constexpr uint64_t kLongest = 1 << 14;
+  if (body.remaining() > kLongest) return 0;
+  std::string bytes(body.remaining(), '\0');
+  v1::SharedMemory region;
+  if (!body.Copy(bytes.data(), bytes.size()) || !region.ParseFromString(bytes)) return 0;
+  return region.length();
+}
+
 void NoteResults(const google::protobuf::Message& message, SharedCall& shared) {
   const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName("results");
   if (field == nullptr || field->message_type() != v1::SharedMemory::descriptor() ||
@@ -163,6 +175,24 @@ absl::StatusOr<WireRequest> WireRequest::Parse(const RequestBytes& bytes, google
   }
   if (bytes.shared != nullptr) NoteResults(message, *bytes.shared);
   return request;
+}
+
+uint64_t WireRequest::SharedBytes() const {
+  uint64_t sum = 0;
+  for (WireCursor in : tensors_) {
+    WireTag tag;
+    while (!in.done() && in.ReadTag(tag)) {
+      if (tag.field != v1::Tensor::kSharedFieldNumber || tag.type != WireType::kLengthDelimited) {
+        if (!in.SkipValue(tag)) break;
+        continue;
+      }
+      WireCursor body;
+      if (!in.TakeLengthDelimited(body)) break;
+      const uint64_t length = LengthOfRegion(body);
+      sum += std::min(length, std::numeric_limits<uint64_t>::max() - sum);
+    }
+  }
+  return sum;
 }
 
 std::vector<WireCursor> WireRequest::Pieces(const v1::Tensor& stub) const {

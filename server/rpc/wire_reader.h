@@ -28,6 +28,9 @@ class WireRequest {
   // The bodies of the Tensor that `stub` stands for.
   std::vector<WireCursor> Pieces(const v1::Tensor& stub) const;
 
+  // Bytes of shared memory that all its tensors name together.
+  uint64_t SharedBytes() const;
+
   uint64_t bytes() const { return bytes_; }
   SharedCall* shared() const { return shared_; }  // null: shared memory is refused
 

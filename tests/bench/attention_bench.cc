@@ -1,6 +1,5 @@
 #include "tests/bench/attention_bench.h"
 
-#include <fstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +7,7 @@
 #include "tests/bench/backward_setup.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/timing.h"
+#include "tests/process/proc_status.h"
 
 namespace attend::bench {
 namespace {
@@ -74,15 +74,6 @@ void BenchBackward(const AttentionShape& shape, Figures& figures) {
   figures.Add(absl::StrCat("attention.backward.", shape.Name(), ".over_forward"), medians[1] / medians[0], "ratio");
 }
 
-// A field of /proc/self/status in bytes.
-double StatusBytes(const std::string& field) {
-  std::ifstream in("/proc/self/status");
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind(field + ":", 0) == 0) return std::stod(line.substr(field.size() + 1)) * 1024;
-  }
-  return 0;
-}
-
 }  // namespace
 
 void BenchAttention(Figures& figures) {
@@ -100,11 +91,12 @@ void BenchAttention(Figures& figures) {
 void BenchAttentionMemory(Figures& figures) {
   const AttentionShape shape{.batch = 1, .heads = 1, .n = 65536, .m = 65536, .d = 64, .kv_heads = 1};
   AttentionSetup setup(shape);
-  const double before = StatusBytes("VmRSS");
-  std::ofstream("/proc/self/clear_refs") << "5";  // the peak starts anew
+  const auto before = static_cast<double>(StatusBytes("self", "VmRSS"));
+  ForgetPeakResident("self");
   runtime::ComputePool two(2);
   setup.Run(two);
-  figures.Add("attention.1x1x65536x64.peak_beside_tensors_mib", (StatusBytes("VmHWM") - before) / kMiB, "MiB");
+  figures.Add("attention.1x1x65536x64.peak_beside_tensors_mib",
+              (static_cast<double>(StatusBytes("self", "VmHWM")) - before) / kMiB, "MiB");
 }
 
 }  // namespace attend::bench

@@ -4,7 +4,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/bench/load_bench.h"
 #include "tests/bench/open_loop.h"
-#include "tests/e2e/server_process.h"
+#include "tests/process/server_process.h"
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>

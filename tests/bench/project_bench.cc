@@ -90,27 +90,26 @@ std::vector<double> LowRankMatrix(int64_t n, double decay) {
   return a;
 }
 
+template <typename T>
 void BenchOneLowRank(int64_t n, int64_t rank, double decay, Figures& figures) {
-  const std::vector<double> a = LowRankMatrix(n, decay);
+  const std::vector<double> values = LowRankMatrix(n, decay);
+  const std::vector<T> a(values.begin(), values.end());
   runtime::ComputePool one(1);
   runtime::BufferPool buffers;
   compute::LowRankResult result;
   const auto run = [&] {
     RunAsCall(one, [&](runtime::Executor& executor) {
-      const compute::LowRankProblem<double> problem{1, n, n, a.data(), rank, 1};
+      const compute::LowRankProblem<T> problem{1, n, n, a.data(), rank, 1};
       Require(compute::LowRankProjection(executor, buffers, problem, result));
     });
   };
   std::vector<double> times;
   const int repetitions = std::min(20, RepetitionsFor(kSecondsEach, run));
   for (int i = 0; i < repetitions; ++i) times.push_back(Seconds(run));
-  const char* method = result.reports[0].randomized ? "randomized" : "exact";
-  figures.Add(absl::StrCat("low_rank.", method, ".f64.n", n, "r", rank, ".1t.ms"), Median(std::move(times)) * 1e3,
-              "ms");
-  if (result.reports[0].randomized) {
-    figures.Add(absl::StrCat("low_rank.randomized.f64.n", n, "r", rank, ".distance_over_best"),
-                result.reports[0].distance_over_best, "ratio");
-  }
+  const std::string name =
+      absl::StrCat("low_rank.", decay == 1 ? "flat" : "decaying", ".f", 8 * sizeof(T), ".n", n, "r", rank, ".1t");
+  figures.Add(name + ".ms", Median(std::move(times)) * 1e3, "ms");
+  figures.Add(name + ".distance_over_best", result.reports[0].distance_over_best, "ratio");
 }
 
 }  // namespace
@@ -124,8 +123,9 @@ void BenchProject(Figures& figures) {
 }
 
 void BenchLowRank(Figures& figures) {
-  for (int64_t rank : {16, 512}) BenchOneLowRank(512, rank, 1, figures);
-  BenchOneLowRank(2048, 16, 0.9, figures);
+  for (int64_t rank : {16, 512}) BenchOneLowRank<double>(512, rank, 1, figures);
+  for (double decay : {0.9, 1.0}) BenchOneLowRank<double>(2048, 16, decay, figures);
+  BenchOneLowRank<float>(2048, 16, 1, figures);
 }
 
 }  // namespace attend::bench

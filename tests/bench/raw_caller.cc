@@ -9,17 +9,14 @@
 #include "tests/bench/attention_setup.h"
 
 namespace attend::bench {
-namespace {
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
-
-}  // namespace
 
 grpc::ByteBuffer Serialized(const google::protobuf::MessageLite& message) {
   const grpc::Slice slice(message.SerializeAsString());
@@ -42,7 +39,7 @@ grpc::ByteBuffer AttentionBytes(int64_t heads, int64_t n, int64_t d) {
 RawCaller::RawCaller(const std::string& address, const std::string& method, bool states_size)
     : path_("/attend.v1.AttentionService/" + method),
       states_size_(states_size),
-      channel_(Connect(address)),
+      channel_(NewChannel(address)),
       stub_(channel_) {}
 
 grpc::Status RawCaller::Call(const grpc::ByteBuffer& request, grpc::ByteBuffer* response) const {

@@ -18,6 +18,9 @@ namespace attend::bench {
 
 using LoadClock = std::chrono::steady_clock;
 
+// A connection of its own without limits on messages.
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& address);
+
 // The bytes of a message, to be sent any number of times without a copy.
 grpc::ByteBuffer Serialized(const google::protobuf::MessageLite& message);
 

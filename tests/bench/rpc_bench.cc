@@ -13,14 +13,13 @@
 #include "client/lib/shared_memory.h"
 #include "server/runtime/cpu_quota.h"
 #include "tests/bench/project_setup.h"
-#include "tests/bench/raw_client.h"
-#include "tests/bench/server_process.h"
+#include "tests/bench/raw_caller.h"
 #include "tests/bench/timing.h"
+#include "tests/process/server_process.h"
 
 namespace attend::bench {
 namespace {
 
-constexpr char kProject[] = "/attend.v1.AttentionService/Project";
 constexpr char kSharedMemory[] = "/dev/shm";
 constexpr double kMsPerSecond = 1e3;
 
@@ -33,8 +32,8 @@ struct Peers {
                              absl::StrCat("--listen=unix:/tmp/attend-bench-", getpid(), ".sock"),
                              "--metrics_listen=off", "--log_level=error", "--max_message_bytes=512MiB",
                              absl::StrCat("--shared_memory_dir=", kSharedMemory)}};
-  RawClient raw{attend.address()};
-  RawClient raw_unix{attend_unix.address()};
+  RawCaller raw{attend.address(), "Project", true};
+  RawCaller raw_unix{attend_unix.address(), "Project", true};
   std::unique_ptr<v1::AttentionService::Stub> stub = v1::AttentionService::NewStub(NewChannel(plain.address()));
   runtime::ComputePool compute{runtime::CpuQuota()};
 };
@@ -42,6 +41,13 @@ struct Peers {
 [[noreturn]] void Fail(const std::string& why) {
   std::fprintf(stderr, "attend-bench: %s\n", why.c_str());
   std::exit(1);
+}
+
+grpc::ByteBuffer Answer(const RawCaller& caller, const grpc::ByteBuffer& request) {
+  grpc::ByteBuffer response;
+  const grpc::Status status = caller.Call(request, &response);
+  if (!status.ok()) Fail(absl::StrCat("attend-server fails: ", status.error_message()));
+  return response;
 }
 
 std::string Flatten(const grpc::ByteBuffer& buffer) {
@@ -64,16 +70,16 @@ void CheckOutput(const v1::ProjectResponse& response, const ProjectSetup& setup,
 class ProjectCalls {
  public:
   ProjectCalls(Peers& peers, int64_t rows, int64_t d) : peers_(peers), setup_(rows, d), request_(setup_.Request()) {
-    serialized_ = request_.SerializeAsString();
+    serialized_ = Serialized(request_);
     InProcess();
     v1::ProjectResponse response;
-    if (!response.ParseFromString(Flatten(peers_.raw.Call(kProject, serialized_)))) Fail("unreadable answer");
+    if (!response.ParseFromString(Flatten(Answer(peers_.raw, serialized_)))) Fail("unreadable answer");
     CheckOutput(response, setup_, "attend-server");
     CheckOutput(CallPlainly(), setup_, "the plain server");
   }
 
   void InProcess() { setup_.Run(peers_.compute); }
-  void CallRaw(const RawClient& client) { client.Call(kProject, serialized_); }
+  void CallRaw(const RawCaller& caller) { Answer(caller, serialized_); }
   v1::ProjectResponse CallPlainly() {
     grpc::ClientContext context;
     v1::ProjectResponse response;
@@ -87,7 +93,7 @@ class ProjectCalls {
   Peers& peers_;
   ProjectSetup setup_;
   const v1::ProjectRequest request_;
-  std::string serialized_;
+  grpc::ByteBuffer serialized_;
 };
 
 constexpr int64_t kColumns = 64;
@@ -125,9 +131,9 @@ void BenchSharedMemory(int mebibytes, int repetitions, Peers& peers, Figures& fi
   *request.mutable_linear()->mutable_x() =
       *client::SharedTensor(v1::DATA_TYPE_FLOAT32, {setup.rows(), setup.d()}, *file, 0);
   *request.mutable_results() = file->Region(bytes, bytes);
-  const std::string serialized = request.SerializeAsString();
+  const grpc::ByteBuffer serialized = Serialized(request);
   const auto seconds = MedianSecondsInTurns(
-      repetitions, {[&] { setup.Run(peers.compute); }, [&] { peers.raw_unix.Call(kProject, serialized); }});
+      repetitions, {[&] { setup.Run(peers.compute); }, [&] { Answer(peers.raw_unix, serialized); }});
   if (std::memcmp(file->bytes().data() + bytes, setup.output().data(), bytes) != 0) {
     Fail("shared memory holds other results than this process");
   }

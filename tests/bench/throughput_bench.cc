@@ -2,7 +2,7 @@
 #include "tests/bench/load_bench.h"
 #include "tests/bench/open_loop.h"
 #include "tests/bench/timing.h"
-#include "tests/e2e/server_process.h"
+#include "tests/process/server_process.h"
 
 namespace attend::bench {
 namespace {

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "tests/e2e/e2e_test_util.h"
-#include "tests/e2e/server_process.h"
+#include "tests/process/server_process.h"
 
 namespace attend {
 namespace {

@@ -148,6 +148,28 @@ class ServiceTest(unittest.TestCase):
         np.testing.assert_allclose((u * s) @ vt, (exact_u[:, :2] * exact_s[:2]) @ exact_vt[:2], atol=1e-13)
         self.assertAlmostEqual(answer.reports[0].distance, math.hypot(*exact_s[2:]), places=13)
 
+    def test_matrix_log(self):
+        a, b = 0.3, 0.1
+        stochastic = np.array([[1 - a, a], [b, 1 - b]])
+        generator = -math.log1p(-a - b) / (a + b) * (stochastic - np.eye(2))
+        answer = self.stub.MatrixLog(pb.MatrixLogRequest(a=to_tensor(stochastic), nearest_generator=True))
+        np.testing.assert_allclose(to_array(answer.result), generator, atol=1e-15)
+        np.testing.assert_allclose(to_array(answer.nearest_generator), generator, atol=1e-15)
+        self.assertEqual(answer.reports[0].verdict, pb.EMBEDDABILITY_EMBEDDABLE)
+        answer = self.stub.MatrixLog(pb.MatrixLogRequest(a=to_tensor(stochastic[::-1])))
+        self.assertEqual(answer.reports[0].verdict, pb.EMBEDDABILITY_NOT_EMBEDDABLE)
+        self.assertFalse(answer.reports[0].exists)
+        self.assertTrue(np.isnan(to_array(answer.result)).all())
+
+        stochastic.tofile(self.shared.name + "/log")
+        place = pb.SharedMemory(name="log", length=32)
+        request = pb.MatrixLogRequest(a=pb.Tensor(dtype=pb.DATA_TYPE_FLOAT64, shape=[2, 2], shared=place), results=place)
+        self.assertEqual(self.stub.MatrixLog(request).result.shared, place)
+        np.testing.assert_allclose(np.fromfile(self.shared.name + "/log").reshape(2, 2), generator, atol=1e-15)
+
+        error = self.refusal(self.stub.MatrixLog, pb.MatrixLogRequest(a=to_tensor(np.ones((2, 3)))))
+        self.assertEqual(self.violation(error).field, "a")
+
     def test_typed_values(self):
         vector = pb.Tensor(shape=[1, 2], float_values=[1.0, 2.0])
         answer = self.stub.Attention(pb.AttentionRequest(heads=pb.Heads(query=vector, key=vector, value=vector)))

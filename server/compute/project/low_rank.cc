@@ -38,13 +38,17 @@ runtime::Buffer CopyForSvd(runtime::BufferPool& pool, const T* a, int64_t n, int
   return copy;
 }
 
+bool MayRandomize(int64_t n, int64_t m, const RankRule& rule) {
+  return rule.most_over_best > 1 && rule.rank.has_value() && *rule.rank > 0 && WorthRandomizing(n, m, *rule.rank);
+}
+
 template <typename T>
 absl::StatusOr<Triplets> FindTriplets(runtime::Executor& executor, runtime::BufferPool& pool, const T* a, int64_t n,
                                       int64_t m, int exponent, const RankRule& rule) {
-  if (rule.rank.has_value() && *rule.rank > 0 && WorthRandomizing(n, m, *rule.rank)) {
+  if (MayRandomize(n, m, rule)) {
     const runtime::Buffer copy = pool.AllocateArray<double>(static_cast<size_t>(n * m));
     Normalize(a, n * m, exponent, copy.as<double>());
-    auto sketched = RandomizedTriplets(executor, pool, copy.as<double>(), n, m, *rule.rank, rule.epsilon);
+    auto sketched = RandomizedTriplets(executor, pool, copy.as<double>(), n, m, rule);
     if (!sketched.ok()) return sketched.status();
     if (sketched->has_value()) return **std::move(sketched);
   }
@@ -89,12 +93,13 @@ absl::Status Write(const Triplets& triplets, int64_t n, int64_t m, int exponent,
 }
 
 template <typename T>
-LowRankReport ReportOn(const Triplets& triplets, int64_t n, int64_t m) {
+LowRankReport ReportOn(const Triplets& triplets, int64_t n, int64_t m, int exponent) {
   LowRankReport report;
   report.numerical_rank = CountAboveRounding(triplets.values, n, m, Epsilon<T>());
   report.rank_is_least = !triplets.all_values_known;
   report.randomized = triplets.randomized;
   report.distance_over_best = triplets.distance_over_best;
+  report.residual = std::ldexp(triplets.residual, exponent);
   double kept = 0;
   for (int64_t k = triplets.rank - 1; k >= 0; --k) kept += triplets.values[k] * triplets.values[k];
   report.energy = triplets.total_square > 0 ? std::min(1.0, kept / triplets.total_square) : 1;
@@ -149,7 +154,7 @@ template <typename T>
 absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
                                LowRankResult& result) {
   const int64_t n = problem.n, m = problem.m;
-  RankRule rule{problem.rank, problem.energy, Epsilon<T>()};
+  RankRule rule{problem.rank, problem.energy, Epsilon<T>(), problem.most_over_best};
   if (!rule.rank.has_value() && problem.batch != 1) {
     rule.rank = 0;
     if (auto done = RankOfBatch(executor, pool, problem, *rule.rank); !done.ok()) return done;
@@ -165,7 +170,7 @@ absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool&
     const Outputs<T> to = OutputsOf<T>(result, index, n, m, triplets->rank);
     if (auto done = Write(*triplets, n, m, exponent, to); !done.ok()) return done;
     LowRankReport& report = result.reports[static_cast<size_t>(index)];
-    report = ReportOn<T>(*triplets, n, m);
+    report = ReportOn<T>(*triplets, n, m, exponent);
     const FactorsView<T> factors{to.u, to.values, to.vt, triplets->rank};
     return ResidualNorm(each, pool, a, n, m, exponent, factors, report.distance);
   });
@@ -188,7 +193,7 @@ double LowRankWorkspaceBytes(const LowRankProblem<T>& problem, int workers) {
   const double triplets = sizeof(double) * static_cast<double>(rank) * static_cast<double>(rows + cols);
   const double exact = copy + triplets + SvdWorkspaceBytes(rows, cols, inner_workers);
   const double sketched = WorthRandomizing(problem.n, problem.m, rank)
-                              ? copy + inner_workers * RandomizedWorkspaceBytes(problem.n, problem.m, rank)
+                              ? copy + triplets + RandomizedWorkspaceBytes(problem.n, problem.m, rank, inner_workers)
                               : 0;
   const double residual = triplets + ResidualWorkspaceBytes(problem.n, problem.m, rank, inner_workers);
   return std::max({exact, sketched, residual}) * (shared ? workers : 1);

@@ -22,6 +22,8 @@ struct LowRankProblem {
   const T* a = nullptr;         // [batch, n, m], finite
   std::optional<int64_t> rank;  // in [0, min(n, m)], or
   double energy = 1;            // in (0, 1]: r is the largest rank that any matrix of the batch needs for it
+  // At least 1: by rank, how many times the best distance is near enough for the randomized method; 1: exact only.
+  double most_over_best = 1 + 1e-4;
 };
 
 struct LowRankReport {
@@ -30,7 +32,8 @@ struct LowRankReport {
   bool rank_is_least = false;     // it is at least that: the sketch did not see all singular values
   double energy = 0;              // kept share of the squared singular values; 1 for a zero matrix
   bool randomized = false;        // see triplets.h
-  double distance_over_best = 1;  // 1 but for the randomized: at most so many times the best distance, as estimated
+  double distance_over_best = 1;  // 1 but for the randomized: at most so many times the best distance, see overlooked.h
+  double residual = 0;  // max ||A^T u_i - s_i v_i|| of the randomized: so near to each s_i is a singular value
 };
 
 struct LowRankResult {
@@ -41,7 +44,7 @@ struct LowRankResult {
   std::vector<LowRankReport> reports;
 };
 
-// Exact (svd.h), or by a sketch where WorthRandomizing and the sketch comes within 1e-4 of the best distance
+// Exact (svd.h), or from a Krylov space where WorthRandomizing and it comes near enough to the best distance
 // (triplets.h). Returns OUT_OF_RANGE where a singular value or a distance overflows, and the executor's errors.
 template <typename T>
 absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,

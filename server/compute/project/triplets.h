@@ -18,6 +18,7 @@ struct RankRule {
   std::optional<int64_t> rank;  // so many, or
   double energy = 1;            // the fewest whose squared values make this share of the whole
   double epsilon = 0;           // unit of roundoff of the input's type, see NumericalRank
+  double most_over_best = 1;    // how many times the best distance is near enough; 1: only the exact method is
 };
 
 struct Triplets {
@@ -28,7 +29,8 @@ struct Triplets {
   bool randomized = false;
   bool all_values_known = true;   // all that exceed rounding
   double total_square = 0;        // sum of all squared values
-  double distance_over_best = 1;  // how far the sum's distance from A may be above the best possible; 1: it is the best
+  double distance_over_best = 1;  // the sum's distance from A is at most so many times the best possible
+  double residual = 0;            // max ||A^T left_i - values[i] right_i||; 0: rounding
 };
 
 // How many of the values exceed max(rows, cols) * epsilon times the largest. REQUIRES: largest first.
@@ -45,20 +47,20 @@ absl::StatusOr<Triplets> ExactTriplets(runtime::Executor& executor, runtime::Buf
 absl::StatusOr<std::vector<double>> SingularValues(runtime::Executor& executor, runtime::BufferPool& pool, double* a,
                                                    int64_t n, int64_t m);
 
-// By block power iteration on a random sketch (Halko, Martinsson and Tropp 2011), a [n, m] row-major: some products
-// with a few vectors in place of a decomposition. The sketch's numbers follow from the shape alone.
+// From a block Krylov space (krylov_basis.h), a [n, m] row-major with entries up to about 1: some products with a few
+// vectors in place of a decomposition. Its numbers follow from the shape alone.
 //
-// Each sweep measures what the sketch misses: ||A - Q Q^T A|| in the Frobenius norm, and how much the `rank` values
-// grew since the last one. It stops where the distance is at most 1e-4 above the best possible as estimated from these,
-// and returns nothing where kMostSweeps do not get there.
+// After a block or some it measures what the space misses, ||A - A Z^T Z|| in the Frobenius norm, and the residuals of
+// its triplets; these bound the best distance from below (overlooked.h). It stops where the distance is at most
+// rule.most_over_best of that, or is rounding, and returns nothing where a space of half the smaller side does not get
+// there, or will not by the trend. REQUIRES: rule.rank is set, at least 1.
 absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& executor, runtime::BufferPool& pool,
-                                                           const double* a, int64_t n, int64_t m, int64_t rank,
-                                                           double epsilon);
+                                                           const double* a, int64_t n, int64_t m, const RankRule& rule);
 
-// Whether the sketch is worth trying: at least 1024 rows and columns, and 32 of them per triplet.
+// Whether the sketch is worth trying: at least 512 rows and columns, and 32 of them per triplet.
 bool WorthRandomizing(int64_t n, int64_t m, int64_t rank);
 
-double RandomizedWorkspaceBytes(int64_t n, int64_t m, int64_t rank);
+double RandomizedWorkspaceBytes(int64_t n, int64_t m, int64_t rank, int workers);
 
 }  // namespace attend::compute
 

@@ -61,6 +61,25 @@ TEST(LowRankCodec, EnergyChoosesTheRank) {
   EXPECT_EQ(ShapeOf(Ask(ByEnergy(Diagonal345(), 1))->outputs(1)), (std::vector<int64_t>{3}));
 }
 
+// Flat: half of the singular values are 1, the others 0, and a sketch of a few vectors sees only that.
+TEST(LowRankCodec, NearEnoughIsWhatTheRequestSays) {
+  constexpr int64_t kSide = 512;
+  std::vector<float> values(kSide * kSide, 0.0f);
+  for (int64_t i = 0; i < kSide / 2; ++i) values[i * kSide + (7 * i) % kSide] = 1;
+  Request request = ByRank(RawTensor<float>(v1::DATA_TYPE_FLOAT32, {kSide, kSide}, values), 2);
+  const auto randomized = Ask(request);
+  ASSERT_TRUE(randomized.ok()) << randomized.status();
+  EXPECT_TRUE(randomized->reports(0).randomized());
+  EXPECT_LE(randomized->reports(0).distance_over_best(), 1.0001);
+  EXPECT_LE(randomized->reports(0).distance(), 1.0001 * std::sqrt(254.0));
+  request.mutable_low_rank()->set_max_distance_over_best(1);
+  const auto exact = Ask(request);
+  ASSERT_TRUE(exact.ok()) << exact.status();
+  EXPECT_FALSE(exact->reports(0).randomized());
+  EXPECT_EQ(exact->reports(0).residual(), 0);
+  EXPECT_NEAR(exact->reports(0).distance(), std::sqrt(254.0), 1e-4);
+}
+
 TEST(LowRankCodec, LeadingDimensionsAndHalves) {
   v1::Tensor a = RawTensor<uint16_t>(v1::DATA_TYPE_BFLOAT16, {2, 1, 2, 3}, std::vector<uint16_t>(12, 0x3F80));
   const auto answer = Ask(ByRank(a, 1));
@@ -87,7 +106,15 @@ TEST(LowRankCodec, RefusesWithTheFieldsName) {
   Request nothing, no_size;
   nothing.mutable_low_rank()->set_rank(1);
   *no_size.mutable_low_rank()->mutable_a() = Floats({3, 4});
+  const auto near_enough = [](double most) {
+    Request request = ByRank(Floats({3, 4}), 1);
+    request.mutable_low_rank()->set_max_distance_over_best(most);
+    return request;
+  };
   const std::pair<std::string, Request> bad[] = {
+      {"low_rank.max_distance_over_best", near_enough(0.9999)},
+      {"low_rank.max_distance_over_best", near_enough(std::nan(""))},
+      {"low_rank.max_distance_over_best", near_enough(INFINITY)},
       {"low_rank.a", nothing},
       {"low_rank.size", no_size},
       {"low_rank.a.shape", ByRank(Floats({4}), 1)},

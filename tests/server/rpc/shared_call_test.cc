@@ -4,42 +4,12 @@
 
 #include "server/rpc/attention_codec.h"
 #include "server/rpc/matrix_exp_codec.h"
+#include "server/rpc/matrix_log_codec.h"
 #include "server/rpc/project_codec.h"
-#include "tests/server/rpc/codec_test_util.h"
-#include "tests/server/rpc/shared_folder.h"
+#include "tests/server/rpc/shared_call_fixture.h"
 
 namespace attend::rpc {
 namespace {
-
-constexpr uint64_t kLimit = uint64_t{1} << 20;
-
-class SharedCallTest : public ::testing::Test {
- protected:
-  // Moves the elements of `tensor` into a file `name`, behind `offset` other bytes.
-  void Share(const std::string& name, uint64_t offset, v1::Tensor& tensor) const {
-    shared_.Write(name, std::string(offset, '?') + tensor.raw());
-    *tensor.mutable_shared() = PlaceIn(name, offset, tensor.raw().size());
-    tensor.clear_raw();
-  }
-  Decoder With(RequestDecoder decode, uint64_t limit = kLimit) const {
-    return WithSharedMemory(std::move(decode), &shared_.folder(), limit);
-  }
-  std::string Placed(const v1::Tensor& tensor) const {
-    EXPECT_TRUE(tensor.raw().empty());
-    return shared_.Read(tensor.shared().name()).substr(tensor.shared().offset(), tensor.shared().length());
-  }
-
-  SharedFolder shared_;
-};
-
-v1::AttentionRequest Attention(v1::DataType dtype = v1::DATA_TYPE_FLOAT32) {
-  v1::AttentionRequest request;
-  const bool wide = dtype == v1::DATA_TYPE_FLOAT64;
-  *request.mutable_heads()->mutable_query() = wide ? Doubles({1, 2, 3, 5}, 1) : Floats({1, 2, 3, 5}, 1);
-  *request.mutable_heads()->mutable_key() = wide ? Doubles({1, 2, 17, 5}, 2) : Floats({1, 2, 17, 5}, 2);
-  *request.mutable_heads()->mutable_value() = wide ? Doubles({1, 2, 17, 5}, 3) : Floats({1, 2, 17, 5}, 3);
-  return request;
-}
 
 TEST_F(SharedCallTest, InputsGiveTheSameBits) {
   for (v1::DataType dtype : {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64}) {
@@ -115,6 +85,23 @@ TEST_F(SharedCallTest, ResultsOfEveryRpc) {
   const auto shared = Answer<v1::ProjectResponse>(With(DecodeProject), project);
   ASSERT_TRUE(shared.ok()) << shared.status();
   for (int i : {0, 1}) EXPECT_EQ(Placed(shared->outputs(i)), plain->outputs(i).raw());
+}
+
+TEST_F(SharedCallTest, LogarithmsGoThereToo) {
+  shared_.Write("results", std::string(512, '?'));
+  v1::MatrixLogRequest request;
+  *request.mutable_a() = RawTensor<double>(v1::DATA_TYPE_FLOAT64, {2, 2}, {0.7, 0.3, 0.1, 0.9});
+  request.set_nearest_generator(true);
+  const auto plain = Answer<v1::MatrixLogResponse>(With(DecodeMatrixLog), request);
+  Share("a", 3, *request.mutable_a());
+  *request.mutable_results() = PlaceIn("results", 0, 96);
+  const auto shared = Answer<v1::MatrixLogResponse>(With(DecodeMatrixLog), request);
+  ASSERT_TRUE(shared.ok()) << shared.status();
+  EXPECT_EQ(Placed(shared->result()), plain->result().raw());
+  EXPECT_EQ(Placed(shared->nearest_generator()), plain->nearest_generator().raw());
+  EXPECT_EQ(shared->reports_size(), 1);
+  request.mutable_results()->set_length(95);
+  EXPECT_EQ(ViolatedField(DecodeWith(With(DecodeMatrixLog), request).status()), "results.length");
 }
 
 TEST_F(SharedCallTest, ARegionTooSmallIsRefusedWithTheBytesNeeded) {

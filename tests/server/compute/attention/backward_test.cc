@@ -49,18 +49,6 @@ TEST(Backward, GroupedHeadsSumIntoTheirKeysAndValues) {
   ExpectGradientsAreDifferences(RandomCase({2, 4, 1, 17, 5, 8, 3}, 23));
 }
 
-double Bias(double v) { return v > 1.2 ? kMinusInfinity : static_cast<double>(static_cast<float>(2 * v)); }
-
-void FillAllowed(BroadcastCase<uint8_t>& allowed, std::array<int64_t, 4> shape) {
-  allowed.shape = shape;
-  for (const double v : RandomNormal(shape[0] * shape[1] * shape[2] * shape[3], 24)) allowed.data.push_back(v < 0.7);
-}
-
-void FillBias(BroadcastCase<double>& bias, std::array<int64_t, 4> shape) {
-  bias.shape = shape;
-  for (const double v : RandomNormal(shape[0] * shape[1] * shape[2] * shape[3], 25)) bias.data.push_back(Bias(v));
-}
-
 TEST(Backward, EveryCombinationOfMasks) {
   for (const Sizes& s : {Sizes{3, 4, 2, 5, 7, 3, 2}, Sizes{3, 2, 2, 9, 4, 2, 3}}) {
     for (int which = 0; which < 16; ++which) {
@@ -93,29 +81,6 @@ TEST(Backward, BiasIsSummedOverWhatItStretches) {
   }
 }
 
-// Everything that may stand between query and key and their scores, one at a time.
-std::vector<AttentionCase> EveryScore(const Sizes& sizes) {
-  const AttentionCase plain = RandomCase(sizes, 50);
-  std::vector<AttentionCase> cases = {WithAdditiveScore(plain, 5, 3, 51), WithAdditiveScore(plain, 17, 6, 52),
-                                      WithBilinearScore(plain, 3, 53)};
-  const auto add = [&](const char* name) -> AttentionCase& {
-    cases.push_back(plain);
-    cases.back().name += name;
-    return cases.back();
-  };
-  add(" softcap").normalization = SoftmaxNormalization{1.5};
-  for (int64_t head = 0; head < sizes.heads; ++head)
-    cases.back().alibi_slopes.push_back(0.5 / static_cast<double>(head + 1));
-  add(" window").window_left = 2;
-  cases.back().window_right = 1;
-  add(" sinusoidal").position = SinusoidalPosition{100};
-  add(" half").position = RotaryPosition{100, false};
-  add(" interleaved").position = RotaryPosition{100, true};
-  cases.push_back(WithBilinearScore(cases.back(), 4, 54));
-  cases.push_back(WithAdditiveScore(cases[cases.size() - 2], 4, 2, 55));
-  return cases;
-}
-
 TEST(Backward, EveryScoreAndPosition) {
   for (const Sizes& sizes : {Sizes{2, 4, 2, 5, 7, 6, 3}, Sizes{1, 2, 1, 17, 9, 6, 2}, Sizes{1, 1, 1, 130, 270, 2, 2}}) {
     for (AttentionCase& c : EveryScore(sizes)) {
@@ -125,13 +90,6 @@ TEST(Backward, EveryScoreAndPosition) {
       FillBias(c.bias, {1, c.heads, c.n, c.m});
       ExpectGradientsAreDifferences(c);
     }
-  }
-}
-
-TEST(GeneratorBackward, EveryScoreAndPosition) {
-  for (AttentionCase& c : EveryScore({2, 4, 2, 7, 7, 6, 3})) {
-    c.normalization = GeneratorExpNormalization{Rate::kSoftplus, 0.5};
-    ExpectGradientsAreDifferences(c);
   }
 }
 
@@ -231,78 +189,6 @@ TYPED_TEST(BackwardTest, StopsWhenTheCallIsCancelled) {
   p.batch = p.heads = p.kv_heads = 1;
   runtime::BufferPool pool;
   EXPECT_EQ(AttentionBackward(this->executor, pool, p, {}, {}).code(), absl::StatusCode::kCancelled);
-}
-
-TEST(GeneratorBackward, AgreesWithDifferencesAtEverySize) {
-  for (const int64_t n : {1, 2, 3, 5, 17, 65}) {
-    for (const Rate rate : {Rate::kExp, Rate::kSoftplus, Rate::kRelu}) {
-      for (const double time : {0.0, 0.01, 0.7}) {
-        if (rate == Rate::kRelu && n > 17) continue;  // some of its many kinks lie within a difference's step
-        AttentionCase c = RandomCase({2, 4, 2, n, n, 1 + n % 7, 1 + n % 5}, static_cast<uint64_t>(40 + n));
-        c.normalization = GeneratorExpNormalization{rate, time};
-        c.name += " rate " + std::to_string(static_cast<int>(rate)) + " time " + std::to_string(time);
-        ExpectGradientsAreDifferences(c);
-      }
-    }
-  }
-}
-
-TEST(GeneratorBackward, MaskedPairsHaveNoPart) {
-  AttentionCase c = RandomCase({2, 2, 1, 17, 17, 4, 3}, 41);
-  c.normalization = GeneratorExpNormalization{Rate::kSoftplus, 0.5};
-  c.causal = true;
-  c.key_lengths = {17, 9};
-  FillAllowed(c.allowed, {1, 1, 17, 17});
-  FillBias(c.bias, {1, 2, 1, 17});
-  ExpectGradientsAreDifferences(c);
-}
-
-// Rates of thousands: what a rate's slope is the difference of is thousands of times larger than it.
-TEST(GeneratorBackward, FastRatesKeepFloatsGradients) {
-  const runtime::Cancellation cancellation;
-  runtime::InlineExecutor executor(cancellation);
-  for (const int64_t n : {2, 5, 17}) {
-    AttentionCase c = RandomCase({1, 2, 1, n, n, 3, 4}, 45);
-    c.normalization = GeneratorExpNormalization{Rate::kExp, 1};
-    c.bias.shape = {1, 1, 1, 1};
-    c.bias.data = {8};
-    const std::vector<double> grad_output = RandomNormal(2 * n * 4, 46);
-    GradientsByName want;
-    GradientsByName got;
-    ASSERT_TRUE(RunGradients<double>(c, grad_output, executor, want).ok());
-    ASSERT_TRUE(RunGradients<float>(c, grad_output, executor, got).ok());
-    for (const char* name : {"query", "key", "value"}) {
-      // Scores of about 10 are off by 10 units of float's roundoff, and their rates by as much of themselves; the
-      // slopes' own roundings stay below that. Ten times it, for the sums over n and what cancels in them.
-      EXPECT_TRUE(
-          AllNear(got[name], want[name], 100 * std::numeric_limits<float>::epsilon() * (Largest(want[name]) + 1)))
-          << name << " of " << n;
-    }
-  }
-}
-
-TEST(GeneratorBackward, LargeHeadsAreSplit) {
-  AttentionCase c = RandomCase({1, 2, 1, 300, 300, 5, 3}, 42);
-  c.normalization = GeneratorExpNormalization{Rate::kSoftplus, 0.02};
-  c.causal = true;
-  ExpectGradientsAreDifferences(c);
-}
-
-TYPED_TEST(BackwardTest, GeneratorsHaveTheSameBitsWithAnyNumberOfWorkers) {
-  for (const int64_t n : {33, 300}) {
-    AttentionCase c = RandomCase({1, 4, 2, n, n, 5, 3}, 43);
-    c.normalization = GeneratorExpNormalization{Rate::kSoftplus, 0.02};
-    FillBias(c.bias, {1, 1, 1, 1});
-    c.bias.data = {0.25};
-    GradientsByName first;
-    for (const int workers : {1, 2, 7}) {
-      ThreadExecutor threads(workers);
-      GradientsByName got;
-      ASSERT_TRUE(RunGradients<TypeParam>(c, RandomNormal(4 * n * 3, 44), threads, got).ok());
-      if (workers == 1) first = got;
-      EXPECT_EQ(got, first) << workers << " workers";
-    }
-  }
 }
 
 }  // namespace

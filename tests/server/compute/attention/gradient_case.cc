@@ -15,6 +15,8 @@ std::vector<T> Convert(const std::vector<double>& from) {
   return std::vector<T>(from.begin(), from.end());
 }
 
+double Bias(double v) { return v > 1.2 ? kMinusInfinity : static_cast<double>(static_cast<float>(2 * v)); }
+
 double Dot(const std::vector<double>& a, const std::vector<double>& b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
@@ -202,5 +204,37 @@ template absl::Status RunGradients<double>(const AttentionCase&, const std::vect
                                            runtime::BufferPool&, GradientsByName&);
 template absl::Status RunGradients<double>(const TokensCase&, const std::vector<double>&, runtime::Executor&,
                                            runtime::BufferPool&, GradientsByName&);
+
+void FillAllowed(BroadcastCase<uint8_t>& allowed, std::array<int64_t, 4> shape) {
+  allowed.shape = shape;
+  for (const double v : RandomNormal(shape[0] * shape[1] * shape[2] * shape[3], 24)) allowed.data.push_back(v < 0.7);
+}
+
+void FillBias(BroadcastCase<double>& bias, std::array<int64_t, 4> shape) {
+  bias.shape = shape;
+  for (const double v : RandomNormal(shape[0] * shape[1] * shape[2] * shape[3], 25)) bias.data.push_back(Bias(v));
+}
+
+std::vector<AttentionCase> EveryScore(const Sizes& sizes) {
+  const AttentionCase plain = RandomCase(sizes, 50);
+  std::vector<AttentionCase> cases = {WithAdditiveScore(plain, 5, 3, 51), WithAdditiveScore(plain, 17, 6, 52),
+                                      WithBilinearScore(plain, 3, 53)};
+  const auto add = [&](const char* name) -> AttentionCase& {
+    cases.push_back(plain);
+    cases.back().name += name;
+    return cases.back();
+  };
+  add(" softcap").normalization = SoftmaxNormalization{1.5};
+  for (int64_t head = 0; head < sizes.heads; ++head)
+    cases.back().alibi_slopes.push_back(0.5 / static_cast<double>(head + 1));
+  add(" window").window_left = 2;
+  cases.back().window_right = 1;
+  add(" sinusoidal").position = SinusoidalPosition{100};
+  add(" half").position = RotaryPosition{100, false};
+  add(" interleaved").position = RotaryPosition{100, true};
+  cases.push_back(WithBilinearScore(cases.back(), 4, 54));
+  cases.push_back(WithAdditiveScore(cases[cases.size() - 2], 4, 2, 55));
+  return cases;
+}
 
 }  // namespace attend::compute

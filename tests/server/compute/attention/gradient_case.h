@@ -3,6 +3,7 @@
 #ifndef ATTEND_TESTS_SERVER_COMPUTE_ATTENTION_GRADIENT_CASE_H_
 #define ATTEND_TESTS_SERVER_COMPUTE_ATTENTION_GRADIENT_CASE_H_
 
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -38,6 +39,13 @@ absl::Status RunGradients(const Case& c, const std::vector<double>& grad_output,
 // each input, and float's gradients with double's, relative to their largest element.
 void ExpectGradientsAreDifferences(const AttentionCase& c);
 void ExpectGradientsAreDifferences(const TokensCase& c);
+
+// Random masks and biases of a shape that stretches to [batch, heads, n, m]; some biases are -infinity.
+void FillAllowed(BroadcastCase<uint8_t>& allowed, std::array<int64_t, 4> shape);
+void FillBias(BroadcastCase<double>& bias, std::array<int64_t, 4> shape);
+
+// Everything that may stand between query and key and their scores, one at a time.
+std::vector<AttentionCase> EveryScore(const Sizes& sizes);
 
 // The largest magnitude, 0 without elements.
 double Largest(const std::vector<double>& values);

@@ -122,20 +122,6 @@ Normalization DrawGenerator(Dice& dice, const std::vector<Rate>& rates) {
 std::string Seeded(uint64_t seed, const std::string& name) { return "seed " + std::to_string(seed) + ": " + name; }
 
 template <typename T>
-void ExpectRowsAgree(const AttentionCase& c) {
-  const runtime::Cancellation cancellation;
-  runtime::InlineExecutor executor(cancellation);
-  const Answer want = Oracle(c);
-  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<T>::epsilon());
-  Answer got;
-  const absl::Status done = RunCase<T>(c, executor, Wanted::kRows, got);
-  ASSERT_TRUE(done.ok()) << c.name << ": " << done;
-  EXPECT_TRUE(AllNear(got.output, want.output, tolerance.output)) << c.name << " output";
-  EXPECT_TRUE(AllNear(got.lse, want.lse, tolerance.lse)) << c.name << " lse";
-  EXPECT_TRUE(AllNear(got.entropy, want.entropy, tolerance.entropy)) << c.name << " entropy";
-}
-
-template <typename T>
 class Sweep : public testing::Test {};
 using FloatTypes = testing::Types<float, double>;
 TYPED_TEST_SUITE(Sweep, FloatTypes);

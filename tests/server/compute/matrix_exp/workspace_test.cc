@@ -2,31 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "tests/server/compute/matrix_exp/structured_cases.h"
+#include "tests/server/compute/watching_executor.h"
 
 namespace attend::compute {
 namespace {
-
-// Looks at the pool before each product.
-class WatchingExecutor final : public runtime::Executor {
- public:
-  explicit WatchingExecutor(const runtime::BufferPool& pool) : pool_(pool) {}
-  absl::Status ForEachTile(int64_t tiles, double tile_flops,
-                           absl::FunctionRef<absl::Status(int64_t, int)> tile) override {
-    for (int64_t index = 0; index < tiles; ++index) {
-      peak_ = std::max(peak_, pool_.in_use_bytes());
-      if (auto done = tile(index, 0); !done.ok()) return done;
-    }
-    return absl::OkStatus();
-  }
-  int max_workers() const override { return 1; }
-  const runtime::Cancellation& cancellation() const override { return cancellation_; }
-  size_t peak() const { return peak_; }
-
- private:
-  const runtime::BufferPool& pool_;
-  runtime::Cancellation cancellation_;
-  size_t peak_ = 0;
-};
 
 template <typename T>
 class MatrixExpWorkspaceTest : public testing::Test {};
