@@ -183,27 +183,28 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   }
 
   void DecodeRunAnswer(runtime::Executor& executor) {
-    if (DecodeReserve()) RunAnswer(executor);
+    if (DecodeReserve(executor)) RunAnswer(executor);
   }
 
   void DecodeRunBrieflyAnswer(runtime::Executor& executor) {
-    if (!DecodeReserve()) return;
+    if (!DecodeReserve(executor)) return;
     if (!operation_->Brief()) return Compute(&Call::RunAnswer);
     RunAnswer(executor);
   }
 
   // False: the call is no longer the caller's to touch.
-  bool DecodeReserve() {
-    if (absl::Status decoded = Decode(); !decoded.ok()) return Refuse(decoded), false;
+  bool DecodeReserve(runtime::Executor& executor) {
+    if (absl::Status decoded = Decode(executor); !decoded.ok()) return Refuse(decoded), false;
     const absl::StatusOr<uint64_t> bytes = BytesToRun();
     if (!bytes.ok()) return Refuse(bytes.status()), false;
     return Reserve(*bytes, &Call::RunAnswer) == Reserved::kYes;
   }
 
-  absl::Status Decode() {
+  absl::Status Decode(runtime::Executor& executor) {
     if (absl::Status wanted = cancellation_->Check(); !wanted.ok()) return wanted;
+    const RequestSlices slices(request_);
     absl::StatusOr<std::unique_ptr<Operation>> operation =
-        method_.decoder(RequestSlices(request_).spans(), environment_.buffers);
+        method_.decoder(RequestBytes(slices.spans(), nullptr, &executor), environment_.buffers);
     ForgetMessage();  // gathered: gRPC may have its memory back
     record_.decode_seconds += Lap();
     if (!operation.ok()) return operation.status();

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "server/rpc/wire_cursor.h"
+#include "server/rpc/request_bytes.h"
 #include "server/rpc/wire_writer.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/executor.h"
@@ -44,9 +44,9 @@ class Operation {
   virtual void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) = 0;
 };
 
-// Thread-safe. Decodes a serialized request; its tensors are gathered into `pool`'s memory. The slices need not outlive
+// Thread-safe. Decodes a serialized request; its tensors are gathered into `pool`'s memory. The request need not outlive
 // the call.
-using Decoder = std::function<absl::StatusOr<std::unique_ptr<Operation>>(absl::Span<const WireSlice> request,
+using Decoder = std::function<absl::StatusOr<std::unique_ptr<Operation>>(const RequestBytes& request,
                                                                          runtime::BufferPool& pool)>;
 
 }  // namespace attend::rpc

@@ -27,7 +27,7 @@ class ServerInfoOperation final : public Operation {
 }  // namespace
 
 Decoder ServerInfoDecoder(v1::GetServerInfoResponse info) {
-  return [info = std::move(info)](absl::Span<const WireSlice> slices,
+  return [info = std::move(info)](const RequestBytes& slices,
                                   runtime::BufferPool& pool) -> absl::StatusOr<std::unique_ptr<Operation>> {
     v1::GetServerInfoRequest request;
     absl::StatusOr<WireRequest> wire = WireRequest::Parse(slices, request);

@@ -40,7 +40,7 @@ std::vector<std::string> MethodNames() {
 Service::Service(const CallEnvironment& environment, metrics::MetricsRegistry& metrics,
                  const v1::GetServerInfoResponse& server_info, const SharedMemoryFolder* shared_memory)
     : environment_(environment) {
-  const auto add = [&](const std::string& name, RequestDecoder decode, const google::protobuf::Message& type) {
+  const auto add = [&](const std::string& name, Decoder decode, const google::protobuf::Message& type) {
     const auto shared_bytes = [&type](absl::Span<const WireSlice> request) { return SharedInputBytes(request, type); };
     AddUnary({name, WithSharedMemory(std::move(decode), shared_memory, environment.max_message_bytes),
               shared_memory == nullptr ? nullptr : SharedBytes(shared_bytes), StatsField(name), metrics.Method(name)});

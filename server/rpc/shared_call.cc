@@ -119,15 +119,15 @@ absl::StatusOr<SharedRegion> SharedCall::OpenResults() const {
   return folder_->OpenRegion(*results_, kResults, SharedMemoryFolder::Access::kWrite);
 }
 
-Decoder WithSharedMemory(RequestDecoder decode, const SharedMemoryFolder* folder, uint64_t max_bytes) {
-  return
-      [decode = std::move(decode), folder, max_bytes](
-          absl::Span<const WireSlice> slices, runtime::BufferPool& pool) -> absl::StatusOr<std::unique_ptr<Operation>> {
-        SharedCall call(folder, max_bytes);
-        absl::StatusOr<std::unique_ptr<Operation>> operation = decode(RequestBytes(slices, &call), pool);
-        if (!operation.ok()) return operation;
-        return Wrap(*std::move(operation), call);
-      };
+Decoder WithSharedMemory(Decoder decode, const SharedMemoryFolder* folder, uint64_t max_bytes) {
+  return [decode = std::move(decode), folder, max_bytes](
+             const RequestBytes& request, runtime::BufferPool& pool) -> absl::StatusOr<std::unique_ptr<Operation>> {
+    SharedCall call(folder, max_bytes);
+    absl::StatusOr<std::unique_ptr<Operation>> operation =
+        decode(RequestBytes(request.slices, &call, request.executor), pool);
+    if (!operation.ok()) return operation;
+    return Wrap(*std::move(operation), call);
+  };
 }
 
 }  // namespace attend::rpc

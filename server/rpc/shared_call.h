@@ -47,14 +47,11 @@ uint64_t SharedInputBytes(absl::Span<const WireSlice> request, const google::pro
 absl::Status NoSharedMemory(absl::string_view field);
 
 // A codec's function, such as DecodeAttention.
-using RequestDecoder =
-    std::function<absl::StatusOr<std::unique_ptr<Operation>>(const RequestBytes& request, runtime::BufferPool& pool)>;
-
 // `decode` for requests whose tensors may lie in `folder` (null: refused) and whose results may go there. Results are
 // placed one after another, each at a multiple of 64 bytes from the region's offset; INVALID_ARGUMENT with the bytes
 // needed where the region is too small: before the operation runs, where its TensorBytes tell. REQUIRES: the folder
 // outlives the decoder and its operations.
-Decoder WithSharedMemory(RequestDecoder decode, const SharedMemoryFolder* folder, uint64_t max_bytes);
+Decoder WithSharedMemory(Decoder decode, const SharedMemoryFolder* folder, uint64_t max_bytes);
 
 }  // namespace attend::rpc
 

@@ -51,13 +51,12 @@ FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) close(fd_);
 }
 
-absl::Status SharedRegion::Read(void* to, uint64_t bytes) {
+absl::Status SharedRegion::ReadAt(uint64_t at, void* to, uint64_t bytes) const {
   const uint64_t got = MoveAll(bytes, [&](uint64_t done, uint64_t left) {
-    return pread(file_.get(), static_cast<char*>(to) + done, left, static_cast<off_t>(offset_ + read_ + done));
+    return pread(file_.get(), static_cast<char*>(to) + done, left, static_cast<off_t>(offset_ + at + done));
   });
-  read_ += got;
   if (got == bytes) return absl::OkStatus();
-  return InvalidField(field_, absl::StrCat("a file that ends (or fails) ", read_, " bytes after offset"),
+  return InvalidField(field_, absl::StrCat("a file that ends (or fails) ", at + got, " bytes after offset"),
                       absl::StrCat(length_, " bytes that stay while they are read"));
 }
 

@@ -28,13 +28,13 @@ class FileDescriptor {
   int fd_;
 };
 
-// Part of an open file. Read is not thread-safe, WriteAt is for ranges that do not overlap.
+// Part of an open file. Thread-safe for ranges that do not overlap.
 class SharedRegion {
  public:
   uint64_t length() const { return length_; }
 
-  // The next `bytes` bytes. INVALID_ARGUMENT, naming the field, where the file ends before them.
-  absl::Status Read(void* to, uint64_t bytes);
+  // REQUIRES: `at` + `bytes` <= length(). INVALID_ARGUMENT, naming the field, where the file ends before them.
+  absl::Status ReadAt(uint64_t at, void* to, uint64_t bytes) const;
 
   // REQUIRES: `at` + `bytes` <= length(). RESOURCE_EXHAUSTED where the file system is full.
   absl::Status WriteAt(uint64_t at, const void* from, uint64_t bytes) const;
@@ -48,7 +48,6 @@ class SharedRegion {
   std::string field_;
   uint64_t offset_ = 0;
   uint64_t length_ = 0;
-  uint64_t read_ = 0;
 };
 
 // Thread-safe.

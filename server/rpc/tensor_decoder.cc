@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "server/compute/convert.h"
 #include "server/rpc/field_error.h"
+#include "server/rpc/gather_parts.h"
 #include "server/rpc/return_if_error.h"
 #include "server/rpc/shared_call.h"
 #include "server/rpc/tensor_header.h"
@@ -41,31 +42,37 @@ bool Allowed(T value, Values allowed) {
   return std::isfinite(value) || (allowed == Values::kFiniteOrMinusInfinity && value < 0);
 }
 
+// A place in a region of shared memory.
+class RegionCursor {
+ public:
+  explicit RegionCursor(const SharedRegion& region) : region_(&region) {}
+
+  absl::Status Read(void* to, uint64_t bytes) {
+    RETURN_IF_ERROR(region_->ReadAt(at_, to, bytes));
+    at_ += bytes;
+    return absl::OkStatus();
+  }
+  void Skip(uint64_t bytes) { at_ += bytes; }
+
+ private:
+  const SharedRegion* region_;
+  uint64_t at_ = 0;
+};
+
 // Gathers the elements of one tensor.
 class Gather {
  public:
-  Gather(const TensorHeader& header, Values allowed, absl::string_view field, runtime::BufferPool& pool)
-      : allowed_(allowed), field_(field), tensor_(MemoryDType(header.dtype), header.shape, pool) {}
+  Gather(const TensorHeader& header, Values allowed, absl::string_view field, runtime::BufferPool& pool,
+         runtime::Executor* executor)
+      : allowed_(allowed), field_(field), executor_(executor), tensor_(MemoryDType(header.dtype), header.shape, pool) {}
 
   // From the bytes of raw, or of a region of shared memory.
   template <typename Source>
-  absl::Status FromBytes(Source& in, const TensorHeader& header) {
-    switch (header.dtype) {
-      case DType::kFloat32:
-        return CopyChecked<float>(in, header.elements);
-      case DType::kFloat64:
-        return CopyChecked<double>(in, header.elements);
-      case DType::kBFloat16:
-        return Convert(in, header.elements, compute::BFloat16ToFloat);
-      case DType::kFloat16:
-        return Convert(in, header.elements, compute::Float16ToFloat);
-      case DType::kInt32:
-        return Fetch(in, tensor_.data<int32_t>(), tensor_.bytes());
-      case DType::kBool:
-        RETURN_IF_ERROR(Fetch(in, tensor_.data<uint8_t>(), tensor_.bytes()));
-        return CheckBools(header.elements);
-    }
-    return absl::InternalError("unhandled dtype");
+  absl::Status FromBytes(const Source& source, const TensorHeader& header) {
+    const auto bytes_each = static_cast<int64_t>(compute::SizeOf(header.dtype));
+    return ForEachPart(executor_, source, header.elements, bytes_each, [&](Source in, int64_t begin, int64_t count) {
+      return CopyPart(in, header.dtype, begin, count);
+    });
   }
 
   absl::Status FromValues(const TensorHeader& header, const std::vector<WireCursor>& pieces) {
@@ -100,12 +107,20 @@ class Gather {
     }
     switch (payload) {
       case Payload::kFloats:
-        return CopyChecked<float>(run, static_cast<int64_t>(run.remaining() / sizeof(float)));
+        return CopyRun<float>(run);
       case Payload::kDoubles:
-        return CopyChecked<double>(run, static_cast<int64_t>(run.remaining() / sizeof(double)));
+        return CopyRun<double>(run);
       default:
         return ReadVarints(run);
     }
+  }
+
+  template <typename T>
+  absl::Status CopyRun(WireCursor& run) {
+    const auto count = static_cast<int64_t>(run.remaining() / sizeof(T));
+    const absl::Status copied = CopyChecked<T>(run, filled_, count);
+    filled_ += count;
+    return copied;
   }
 
   absl::Status ReadVarints(WireCursor& run) {
@@ -120,54 +135,74 @@ class Gather {
     return absl::OkStatus();
   }
 
+  // Elements [begin, begin + count).
+  template <typename Source>
+  absl::Status CopyPart(Source& in, DType dtype, int64_t begin, int64_t count) {
+    switch (dtype) {
+      case DType::kFloat32:
+        return CopyChecked<float>(in, begin, count);
+      case DType::kFloat64:
+        return CopyChecked<double>(in, begin, count);
+      case DType::kBFloat16:
+        return Convert(in, begin, count, compute::BFloat16ToFloat);
+      case DType::kFloat16:
+        return Convert(in, begin, count, compute::Float16ToFloat);
+      case DType::kInt32:
+        return Fetch(in, tensor_.data<int32_t>() + begin, static_cast<uint64_t>(count) * sizeof(int32_t));
+      case DType::kBool:
+        RETURN_IF_ERROR(Fetch(in, tensor_.data<uint8_t>() + begin, static_cast<uint64_t>(count)));
+        return CheckBools(begin, count);
+    }
+    return absl::InternalError("unhandled dtype");
+  }
+
   static absl::Status Fetch(WireCursor& in, void* to, uint64_t bytes) {
     in.Copy(to, bytes);
     return absl::OkStatus();
   }
-  static absl::Status Fetch(SharedRegion& in, void* to, uint64_t bytes) { return in.Read(to, bytes); }
+  static absl::Status Fetch(RegionCursor& in, void* to, uint64_t bytes) { return in.Read(to, bytes); }
 
   template <typename T, typename Source>
-  absl::Status CopyChecked(Source& in, int64_t count) {
+  absl::Status CopyChecked(Source& in, int64_t begin, int64_t count) {
     constexpr int64_t kStride = std::is_same_v<Source, WireCursor> ? kStrideElements : kStrideOfRegion;
-    for (int64_t done = 0; done < count;) {
+    for (int64_t done = 0; done < count; done += kStride) {
       const int64_t step = std::min<int64_t>(count - done, kStride);
-      T* to = tensor_.data<T>() + filled_;
+      T* to = tensor_.data<T>() + begin + done;
       RETURN_IF_ERROR(Fetch(in, to, static_cast<uint64_t>(step) * sizeof(T)));
-      if (absl::Status status = CheckValues(to, step); !status.ok()) return status;
-      filled_ += step;
-      done += step;
+      RETURN_IF_ERROR(CheckValues(to, begin + done, step));
     }
     return absl::OkStatus();
   }
 
   template <typename Source>
-  absl::Status Convert(Source& in, int64_t count, void (*convert)(const uint16_t*, float*, size_t)) {
+  absl::Status Convert(Source& in, int64_t begin, int64_t count, void (*convert)(const uint16_t*, float*, size_t)) {
     uint16_t half[kStrideElements];
-    while (filled_ < count) {
-      const int64_t step = std::min<int64_t>(count - filled_, kStrideElements);
+    constexpr auto kStride = static_cast<int64_t>(kStrideElements);
+    for (int64_t done = 0; done < count; done += kStride) {
+      const int64_t step = std::min(count - done, kStride);
       RETURN_IF_ERROR(Fetch(in, half, static_cast<uint64_t>(step) * sizeof(uint16_t)));
-      float* to = tensor_.data<float>() + filled_;
+      float* to = tensor_.data<float>() + begin + done;
       convert(half, to, static_cast<size_t>(step));
-      if (absl::Status status = CheckValues(to, step); !status.ok()) return status;
-      filled_ += step;
+      RETURN_IF_ERROR(CheckValues(to, begin + done, step));
     }
     return absl::OkStatus();
   }
 
+  // values [count] are the elements from `begin` on.
   template <typename T>
-  absl::Status CheckValues(const T* values, int64_t count) const {
+  absl::Status CheckValues(const T* values, int64_t begin, int64_t count) const {
     if (compute::AllFinite(values, static_cast<size_t>(count))) return absl::OkStatus();
     for (int64_t i = 0; i < count; ++i) {
       if (Allowed(values[i], allowed_)) continue;
-      return InvalidField(field_, absl::StrCat(values[i], " at ", PlaceOf(filled_ + i, tensor_.shape())),
+      return InvalidField(field_, absl::StrCat(values[i], " at ", PlaceOf(begin + i, tensor_.shape())),
                           allowed_ == Values::kFinite ? "finite values" : "finite values or -infinity");
     }
     return absl::OkStatus();
   }
 
-  absl::Status CheckBools(int64_t count) const {
+  absl::Status CheckBools(int64_t begin, int64_t count) const {
     const uint8_t* values = tensor_.data<uint8_t>();
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = begin; i < begin + count; ++i) {
       if (values[i] <= 1) continue;
       return InvalidField(field_, absl::StrCat("byte ", values[i], " at ", PlaceOf(i, tensor_.shape())),
                           "bytes 0 or 1 for BOOL");
@@ -177,8 +212,9 @@ class Gather {
 
   const Values allowed_;
   const absl::string_view field_;
+  runtime::Executor* const executor_;
   Tensor tensor_;
-  int64_t filled_ = 0;
+  int64_t filled_ = 0;  // by FromValues
 };
 
 }  // namespace
@@ -194,13 +230,12 @@ absl::StatusOr<DecodedTensor> TensorDecoder::Decode(const v1::Tensor& stub, absl
     if (!opened.ok()) return opened.status();
     region = *std::move(opened);
   }
-  Gather gather(*header, allowed, field, pool_);
+  Gather gather(*header, allowed, field, pool_, request_.executor());
   absl::Status gathered;
   if (region.has_value()) {
-    gathered = gather.FromBytes(*region, *header);
+    gathered = gather.FromBytes(RegionCursor(*region), *header);
   } else if (header->payload == Payload::kRaw) {
-    WireCursor raw = header->raw;
-    gathered = gather.FromBytes(raw, *header);
+    gathered = gather.FromBytes(header->raw, *header);
   } else {
     gathered = gather.FromValues(*header, pieces);
   }

@@ -162,6 +162,7 @@ void NoteResults(const google::protobuf::Message& message, SharedCall& shared) {
 absl::StatusOr<WireRequest> WireRequest::Parse(const RequestBytes& bytes, google::protobuf::Message& message) {
   WireRequest request;
   request.shared_ = bytes.shared;
+  request.executor_ = bytes.executor;
   const WireCursor whole(bytes.slices);
   request.bytes_ = whole.remaining();
   std::string rest;

@@ -32,12 +32,14 @@ class WireRequest {
   uint64_t SharedBytes() const;
 
   uint64_t bytes() const { return bytes_; }
-  SharedCall* shared() const { return shared_; }  // null: shared memory is refused
+  SharedCall* shared() const { return shared_; }             // null: shared memory is refused
+  runtime::Executor* executor() const { return executor_; }  // null: the calling thread
 
  private:
   std::vector<WireCursor> tensors_;
   uint64_t bytes_ = 0;
   SharedCall* shared_ = nullptr;
+  runtime::Executor* executor_ = nullptr;
 };
 
 }  // namespace attend::rpc

@@ -22,7 +22,7 @@ class SharedCallTest : public ::testing::Test {
     *tensor.mutable_shared() = PlaceIn(name, offset, tensor.raw().size());
     tensor.clear_raw();
   }
-  Decoder With(RequestDecoder decode, uint64_t limit = kLimit) const {
+  Decoder With(Decoder decode, uint64_t limit = kLimit) const {
     return WithSharedMemory(std::move(decode), &shared_.folder(), limit);
   }
   std::string Placed(const v1::Tensor& tensor) const {

@@ -25,11 +25,11 @@ class SharedMemory : public ::testing::Test {
 
 TEST_F(SharedMemory, ReadsWhatStandsThere) {
   shared_.Write("a", "0123456789");
-  auto region = shared_.folder().OpenRegion(PlaceIn("a", 3, 5), "x.shared", Access::kRead);
+  const auto region = shared_.folder().OpenRegion(PlaceIn("a", 3, 5), "x.shared", Access::kRead);
   ASSERT_TRUE(region.ok()) << region.status();
   char bytes[5];
-  EXPECT_TRUE(region->Read(bytes, 2).ok());
-  EXPECT_TRUE(region->Read(bytes + 2, 3).ok());
+  EXPECT_TRUE(region->ReadAt(0, bytes, 2).ok());
+  EXPECT_TRUE(region->ReadAt(2, bytes + 2, 3).ok());
   EXPECT_EQ(std::string(bytes, 5), "34567");
 }
 
@@ -85,12 +85,12 @@ TEST_F(SharedMemory, RangesStayWithinTheFile) {
 
 TEST_F(SharedMemory, AFileThatShrinksIsAnError) {
   shared_.Write("a", std::string(10000, 'x'));
-  auto region = shared_.folder().OpenRegion(PlaceIn("a", 0, 10000), "x.shared", Access::kRead);
+  const auto region = shared_.folder().OpenRegion(PlaceIn("a", 0, 10000), "x.shared", Access::kRead);
   ASSERT_TRUE(region.ok());
   ASSERT_EQ(truncate((shared_.path() + "/a").c_str(), 5000), 0);
   std::vector<char> bytes(10000);
-  EXPECT_TRUE(region->Read(bytes.data(), 4000).ok());
-  const absl::Status status = region->Read(bytes.data(), 6000);
+  EXPECT_TRUE(region->ReadAt(0, bytes.data(), 4000).ok());
+  const absl::Status status = region->ReadAt(4000, bytes.data(), 6000);
   EXPECT_EQ(ViolatedField(status), "x.shared");
   EXPECT_NE(status.message().find("5000 bytes after offset"), std::string::npos) << status;
 }
