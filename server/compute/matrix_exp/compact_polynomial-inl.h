@@ -18,18 +18,21 @@ namespace attend::compute {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// outs[o] = sum over k of factors[o][k] * terms[k] of `entries` entries each, whole vectors: one pass over the terms,
-// which may be among the outs.
+// outs[o] = sum over k of factors[o][k] * terms[k], all [rows, cols] with rows `stride` apart, cols whole vectors: one
+// pass over the terms, which may be among the outs.
 template <class D, size_t kOuts, size_t kTerms, typename T = hn::TFromD<D>>
-HWY_INLINE void Blend(D d, int64_t entries, const std::array<std::array<T, kTerms>, kOuts>& factors,
+HWY_INLINE void Blend(D d, int64_t rows, int64_t cols, int64_t stride,
+                      const std::array<std::array<T, kTerms>, kOuts>& factors,
                       const std::array<const T*, kTerms>& terms, const std::array<T*, kOuts>& outs) {
-  for (int64_t i = 0; i < entries; i += static_cast<int64_t>(hn::Lanes(d))) {
-    hn::Vec<D> values[kTerms];
-    for (size_t k = 0; k < kTerms; ++k) values[k] = hn::Load(d, terms[k] + i);
-    for (size_t o = 0; o < kOuts; ++o) {
-      auto sum = hn::Mul(hn::Set(d, factors[o][0]), values[0]);
-      for (size_t k = 1; k < kTerms; ++k) sum = hn::MulAdd(hn::Set(d, factors[o][k]), values[k], sum);
-      hn::Store(sum, d, outs[o] + i);
+  for (int64_t row = 0; row < rows * stride; row += stride) {
+    for (int64_t i = row; i < row + cols; i += static_cast<int64_t>(hn::Lanes(d))) {
+      hn::Vec<D> values[kTerms];
+      for (size_t k = 0; k < kTerms; ++k) values[k] = hn::Load(d, terms[k] + i);
+      for (size_t o = 0; o < kOuts; ++o) {
+        auto sum = hn::Mul(hn::Set(d, factors[o][0]), values[0]);
+        for (size_t k = 1; k < kTerms; ++k) sum = hn::MulAdd(hn::Set(d, factors[o][k]), values[k], sum);
+        hn::Store(sum, d, outs[o] + i);
+      }
     }
   }
 }
@@ -84,7 +87,9 @@ class CompactPolynomial {
   template <size_t kOuts, size_t kTerms>
   void Mix(const std::array<Factors<kTerms>, kOuts>& factors, const std::array<const T*, kTerms>& terms,
            const std::array<T*, kOuts>& outs) const {
-    Blend<D, kOuts, kTerms>(D(), n_ * stride_, factors, terms, outs);
+    const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+    const int64_t cols = (n_ + lanes - 1) / lanes * lanes;
+    Blend<D, kOuts, kTerms>(D(), n_, cols, stride_, factors, terms, outs);
   }
 
   void AddIdentity(double scale, T* to) const {

@@ -98,7 +98,7 @@ class CompactSolver {
     if (shifted < norm_ && mean != 0) {
       shift_ = mean;
       for (int64_t i = 0; i < n_; ++i) c[i * stride_ + i] -= mean;
-      norms_[0] = Norm(c);
+      norms_[0] = shifted;
     }
     return true;
   }

@@ -108,13 +108,14 @@ template <typename T>
 std::optional<TaylorPlan> PlanTaylor(absl::Span<const PowerNorm> norms) {
   const bool all = norms.back().k == kHighestPower;
   const Planner<T> planner(norms, all ? kDegree18.degree : kDegree8.degree);
-  TaylorPlan plan = planner.Plan(kDegree2);
-  if (plan.squarings > 0) plan = planner.Plan(kDegree4);
-  // Degree 18 takes two products more than degree 8. At the same price the higher degree: squarings double the error.
-  if (plan.squarings > 0) plan = planner.Plan(kDegree8);
-  if (plan.squarings <= 1) return plan;
-  if (!all) return std::nullopt;
-  return planner.Plan(kDegree18);
+  for (const Degree* degree : {&kDegree2, &kDegree4}) {
+    if (planner.TakesNoSquaring(*degree)) return planner.Plan(*degree);
+  }
+  // Degree 18 takes two products more than degree 8, and the same where its powers are there. At the same price the
+  // higher degree: squarings double the error.
+  if (all) return planner.Plan(kDegree18);
+  const TaylorPlan plan = planner.Plan(kDegree8);
+  return plan.squarings <= 1 ? std::optional(plan) : std::nullopt;
 }
 
 template <typename T>
