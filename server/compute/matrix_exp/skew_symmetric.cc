@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "server/compute/matrix_exp/lapack.h"
+#include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/matrix_exp/spectral.h"
 #include "server/compute/parallel_gemm.h"
 
@@ -230,7 +230,7 @@ absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSkewSymmetric(runtime::Execut
   Bidiagonal half = SplitTridiagonal(n, subdiagonal);
   const Dense ut(even, even, pool);
   const Dense v(even, even, pool);
-  done = BidiagonalSvd(executor, pool, even, half.diagonal.data(), half.beside.data(), ut.data(), v.data());
+  done = LowerBidiagonalSvd(executor, pool, even, half.diagonal.data(), half.beside.data(), ut.data(), v.data());
   if (!done.ok()) return done;
   // The row of zeros has the last singular value, and it is no vector of ours.
   half.diagonal.resize(static_cast<size_t>(odd));

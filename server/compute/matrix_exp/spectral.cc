@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "server/compute/matrix_exp/lapack.h"
+#include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -47,7 +47,7 @@ absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Ope
 double SpectralBytes(int64_t n) {
   // Basis, matrix or reflectors, and the two sides of the smaller decomposition (half a matrix) or the eigenvectors.
   const auto size = static_cast<double>(n);
-  return 8 * (5 * size * size + 8 * size) + LapackWorkspaceBytes(n);
+  return 8 * (5 * size * size + 8 * size) + DecompositionBytes(n);
 }
 
 }  // namespace attend::compute

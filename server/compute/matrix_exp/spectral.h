@@ -18,7 +18,7 @@ namespace attend::compute {
 //
 //   exp(t A) = 2^exponent (identity I + Z^T F(t) Z),   F(t) small where t A is small
 //
-// Sources: lapack.h; Ward and Gray 1978 (a skew-symmetric matrix by the singular values of a bidiagonal one of half its
+// Sources: decompositions.h; Ward and Gray 1978 (a skew-symmetric matrix by the singular values of a bidiagonal one of half its
 // size); Daleckii and Krein 1965 (the derivative in the eigenbasis).
 class Spectral {
  public:
@@ -61,7 +61,8 @@ class Spectral {
   std::vector<double> values_;  // symmetric: eigenvalues, ascending; skew-symmetric: w >= 0 of each pair
 };
 
-// REQUIRES: a [n, n] is finite and exactly symmetric, or skew-symmetric. T is float or double. Errors of lapack.h.
+// REQUIRES: a [n, n] is finite and exactly symmetric, or skew-symmetric. T is float or double. Errors of
+// decompositions.h.
 template <typename T>
 absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSymmetric(runtime::Executor& executor, runtime::BufferPool& pool,
                                                              const Matrix<const T>& a);

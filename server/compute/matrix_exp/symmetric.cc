@@ -2,7 +2,7 @@
 #include <cmath>
 #include <utility>
 
-#include "server/compute/matrix_exp/lapack.h"
+#include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/matrix_exp/scalar_exp.h"
 #include "server/compute/matrix_exp/spectral.h"
 #include "server/compute/parallel_gemm.h"
