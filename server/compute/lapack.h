@@ -1,6 +1,6 @@
-// The LAPACK routines of OpenBLAS that we use, in double (but those of lie/lapack_nonsymmetric.h), with workspaces in the caller's memory. Matrices are
-// COLUMN-major, as LAPACK has them: entry (i, j) at data[i + j * ld]. Thread-safe; each call runs on the calling
-// thread. REQUIRES: dimensions of at least 1 that fit in int; finite entries.
+// The LAPACK routines of OpenBLAS that we use, in double (but those of lie/lapack_nonsymmetric.h), with workspaces in the
+// caller's memory. Matrices are COLUMN-major, as LAPACK has them: entry (i, j) at data[i + j * ld]. Thread-safe; each
+// call runs on the calling thread. REQUIRES: dimensions of at least 1 that fit in int; finite entries.
 #ifndef ATTEND_SERVER_COMPUTE_LAPACK_H_
 #define ATTEND_SERVER_COMPUTE_LAPACK_H_
 
