@@ -14,6 +14,16 @@ void dgebd2_(const int* m, const int* n, double* a, const int* lda, double* d, d
              double* work, int* info);
 void dbdsdc_(const char* uplo, const char* compq, const int* n, double* d, double* e, double* u, const int* ldu,
              double* vt, const int* ldvt, double* q, int* iq, double* work, int* iwork, int* info, size_t, size_t);
+void dlatrd_(const char* uplo, const int* n, const int* nb, double* a, const int* lda, double* e, double* tau, double* w,
+             const int* ldw, size_t);
+void dsytd2_(const char* uplo, const int* n, double* a, const int* lda, double* d, double* e, double* tau, int* info,
+             size_t);
+void dstedc_(const char* compz, const int* n, double* d, double* e, double* z, const int* ldz, double* work,
+             const int* lwork, int* iwork, const int* liwork, int* info, size_t);
+void dgehrd_(const int* n, const int* ilo, const int* ihi, double* a, const int* lda, double* tau, double* work,
+             const int* lwork, int* info);
+void dorghr_(const int* n, const int* ilo, const int* ihi, double* a, const int* lda, const double* tau, double* work,
+             const int* lwork, int* info);
 void dormqr_(const char* side, const char* trans, const int* m, const int* n, const int* k, const double* a,
              const int* lda, const double* tau, double* c, const int* ldc, double* work, const int* lwork, int* info,
              size_t, size_t);
@@ -59,13 +69,13 @@ void Reduce(const ColumnMajor& a, const Bidiagonal& to, double* work) {
   dgebd2_(&m, &n, a.data, &lda, to.diagonal, to.superdiagonal, to.left_factors, to.right_factors, work, &info);
 }
 
-bool BidiagonalSvd(int64_t n, double* diagonal, double* superdiagonal, double* u, double* vt, double* work,
+bool BidiagonalSvd(Triangle triangle, int64_t n, double* diagonal, double* beside, double* u, double* vt, double* work,
                    int* integers) {
   UseOneThread();
   const int size = Int(n);
   int info = 0;
-  dbdsdc_("U", u == nullptr ? "N" : "I", &size, diagonal, superdiagonal, u, &size, vt, &size, nullptr, nullptr, work,
-          integers, &info, 1, 1);
+  dbdsdc_(triangle == Triangle::kUpper ? "U" : "L", u == nullptr ? "N" : "I", &size, diagonal, beside, u, &size, vt,
+          &size, nullptr, nullptr, work, integers, &info, 1, 1);
   return info == 0;
 }
 
@@ -107,6 +117,45 @@ void FormQ(const ColumnMajor& a, const double* factors, double* work) {
 }
 
 int64_t QrWork(int64_t cols) { return cols * kBlock; }
+
+void ReduceSymmetricPanel(const ColumnMajor& a, int64_t panel, const Tridiagonal& to, double* w) {
+  UseOneThread();
+  const int n = Int(a.rows), nb = Int(panel), lda = Int(a.ld);
+  dlatrd_("L", &n, &nb, a.data, &lda, to.subdiagonal, to.factors, w, &n, 1);
+}
+
+void ReduceSymmetric(const ColumnMajor& a, const Tridiagonal& to) {
+  UseOneThread();
+  const int n = Int(a.rows), lda = Int(a.ld);
+  int info = 0;
+  dsytd2_("L", &n, a.data, &lda, to.diagonal, to.subdiagonal, to.factors, &info, 1);
+}
+
+bool TridiagonalEigen(int64_t n, double* diagonal, double* subdiagonal, double* vectors, double* work, int* integers) {
+  UseOneThread();
+  const int size = Int(n), work_size = Int(TridiagonalWork(n)), integers_size = 3 + 5 * size;
+  int info = 0;
+  dstedc_("I", &size, diagonal, subdiagonal, vectors, &size, work, &work_size, integers, &integers_size, &info, 1);
+  return info == 0;
+}
+
+int64_t TridiagonalWork(int64_t n) { return n * n + 4 * n + 1; }
+
+void ReduceToHessenberg(const ColumnMajor& a, double* factors, double* work) {
+  UseOneThread();
+  const int one = 1, n = Int(a.rows), lda = Int(a.ld), size = Int(HessenbergWork(a.rows));
+  int info = 0;
+  dgehrd_(&n, &one, &n, a.data, &lda, factors, work, &size, &info);
+}
+
+void FormHessenbergQ(const ColumnMajor& a, const double* factors, double* work) {
+  UseOneThread();
+  const int one = 1, n = Int(a.rows), lda = Int(a.ld), size = Int(HessenbergWork(a.rows));
+  int info = 0;
+  dorghr_(&n, &one, &n, a.data, &lda, factors, work, &size, &info);
+}
+
+int64_t HessenbergWork(int64_t n) { return n * kBlock + kTriangularFactors; }
 
 void PivotedQr(const ColumnMajor& a, int* pivots, double* factors, double* work) {
   UseOneThread();

@@ -1,6 +1,6 @@
-// The LAPACK routines of OpenBLAS that we use, in double, with workspaces in the caller's memory. Matrices are
-// COLUMN-major, as LAPACK has them: entry (i, j) at data[i + j * ld]. Thread-safe; each call runs on the calling
-// thread. REQUIRES: dimensions of at least 1 that fit in int; finite entries.
+// The LAPACK routines of OpenBLAS that we use, in double (but those of lie/lapack_nonsymmetric.h), with workspaces in the
+// caller's memory. Matrices are COLUMN-major, as LAPACK has them: entry (i, j) at data[i + j * ld]. Thread-safe; each
+// call runs on the calling thread. REQUIRES: dimensions of at least 1 that fit in int; finite entries.
 #ifndef ATTEND_SERVER_COMPUTE_LAPACK_H_
 #define ATTEND_SERVER_COMPUTE_LAPACK_H_
 
@@ -36,10 +36,11 @@ void ReducePanel(const ColumnMajor& a, int64_t panel, const Bidiagonal& to, doub
 // All of a (rows >= cols), without blocks (dgebd2). work: [rows + cols].
 void Reduce(const ColumnMajor& a, const Bidiagonal& to, double* work);
 
-// The singular values of an upper bidiagonal matrix [n, n] into `diagonal`, largest first; destroys `superdiagonal`.
-// u, vt [n, n], or null: only the values. work: BidiagonalWork(n) doubles; integers: 8 n. (dbdsdc)
-// False where it does not converge.
-bool BidiagonalSvd(int64_t n, double* diagonal, double* superdiagonal, double* u, double* vt, double* work,
+// The singular values of a bidiagonal matrix [n, n] into `diagonal`, largest first; destroys `beside`, what stands above
+// the diagonal (upper) or below it (lower). u, vt [n, n], or null: only the values. work: BidiagonalWork(n) doubles;
+// integers: 8 n. (dbdsdc) False where it does not converge.
+enum class Triangle { kUpper, kLower };
+bool BidiagonalSvd(Triangle triangle, int64_t n, double* diagonal, double* beside, double* u, double* vt, double* work,
                    int* integers);
 int64_t BidiagonalWork(int64_t n);
 
@@ -56,6 +57,32 @@ void Qr(const ColumnMajor& a, double* factors, double* work);
 // a = Q of the reflectors, [rows, cols] (dorgqr).
 void FormQ(const ColumnMajor& a, const double* factors, double* work);
 int64_t QrWork(int64_t cols);
+
+// What one reduction of a symmetric matrix to tridiagonal form keeps beside it.
+struct Tridiagonal {
+  double* diagonal = nullptr;     // [n]
+  double* subdiagonal = nullptr;  // [n], the last unused
+  double* factors = nullptr;      // [n]
+};
+
+// The first `panel` columns of a [n, n], of which only the lower triangle counts, to tridiagonal form, with w [n, panel]
+// such that the rest of a is then still to become a - V w^T - w V^T. The reflectors V below the diagonal have their ones
+// in place of the subdiagonal. (dlatrd)
+void ReduceSymmetricPanel(const ColumnMajor& a, int64_t panel, const Tridiagonal& to, double* w);
+// All of a, without blocks (dsytd2).
+void ReduceSymmetric(const ColumnMajor& a, const Tridiagonal& to);
+
+// Eigenvalues of a symmetric tridiagonal matrix [n, n] into `diagonal`, ascending; destroys `subdiagonal`; vectors
+// [n, n] column by column. work: TridiagonalWork(n); integers: 3 + 5 n. (dstedc) False where it does not converge.
+bool TridiagonalEigen(int64_t n, double* diagonal, double* subdiagonal, double* vectors, double* work, int* integers);
+int64_t TridiagonalWork(int64_t n);
+
+// a [n, n] = Q H Q^T: the Hessenberg H on, above and just below the diagonal, reflectors below. factors: [n]; work:
+// HessenbergWork(n). (dgehrd)
+void ReduceToHessenberg(const ColumnMajor& a, double* factors, double* work);
+// a = Q of these reflectors. (dorghr)
+void FormHessenbergQ(const ColumnMajor& a, const double* factors, double* work);
+int64_t HessenbergWork(int64_t n);
 
 // As Qr, of a's columns in an order such that |R_kk| falls; pivots: [cols]. work: PivotedQrWork(cols). (dgeqp3)
 void PivotedQr(const ColumnMajor& a, int* pivots, double* factors, double* work);

@@ -18,7 +18,17 @@ int64_t CompactStride(int64_t n) {
   return entries > 32 && entries % 32 == 0 ? entries + kVectorEntries<T> : entries;
 }
 
-inline constexpr int kCompactMatrices = 7;
+inline constexpr int kCompactMatrices = 8;
+
+// Up to here whatever is not a product counts.
+inline constexpr int64_t kFewRows = 16;
+
+// Vectors whose products with powers show how fast those grow. Products of so few rows cost little next to one of n.
+inline constexpr int kProbes = 4;
+inline int64_t ProbesFor(int64_t n) { return n <= kFewRows ? kProbes : 2; }
+
+// Of sums of columns, and of probes before and after a product.
+inline constexpr int kCompactRows = 1 + 2 * kProbes;
 
 // Beyond these the numbers need the room that TaylorExp gives them.
 template <typename T>

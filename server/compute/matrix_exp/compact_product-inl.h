@@ -50,26 +50,26 @@ constexpr int kBlockRows = 4;
 #endif
 
 template <bool kAdd, int kVectors, class D, typename T = hn::TFromD<D>>
-HWY_INLINE void ProductColumns(D d, int64_t n, int64_t stride, const T* a, const T* b, T* c) {
+HWY_INLINE void ProductColumns(D d, int64_t rows, int64_t n, int64_t stride, const T* a, const T* b, T* c) {
   int64_t i = 0;
-  for (; i + kBlockRows <= n; i += kBlockRows) {
+  for (; i + kBlockRows <= rows; i += kBlockRows) {
     ProductBlock<kAdd, kBlockRows, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
   }
-  for (; i + 2 <= n; i += 2) ProductBlock<kAdd, 2, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
-  if (i < n) ProductBlock<kAdd, 1, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
+  for (; i + 2 <= rows; i += 2) ProductBlock<kAdd, 2, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
+  if (i < rows) ProductBlock<kAdd, 1, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
 }
 
-// c = a b, or c += a b with kAdd, all [n, n] with rows `stride` apart, aligned, and padded with zeros to whole vectors.
-// c is neither a nor b.
+// c = a b, or c += a b with kAdd: a and c [rows, n], b [n, n], all with rows `stride` apart, aligned, and padded with
+// zeros to whole vectors. c is neither a nor b.
 template <bool kAdd, class D, typename T = hn::TFromD<D>>
-HWY_NOINLINE void CompactProduct(D d, int64_t n, int64_t stride, const T* a, const T* b, T* c) {
+HWY_NOINLINE void CompactProduct(D d, int64_t rows, int64_t n, int64_t stride, const T* a, const T* b, T* c) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t vectors = (n + lanes - 1) / lanes;
   int64_t v = 0;
   for (; v + 3 <= vectors && vectors - v != 4; v += 3)
-    ProductColumns<kAdd, 3>(d, n, stride, a, b + v * lanes, c + v * lanes);
-  for (; v + 2 <= vectors; v += 2) ProductColumns<kAdd, 2>(d, n, stride, a, b + v * lanes, c + v * lanes);
-  if (v < vectors) ProductColumns<kAdd, 1>(d, n, stride, a, b + v * lanes, c + v * lanes);
+    ProductColumns<kAdd, 3>(d, rows, n, stride, a, b + v * lanes, c + v * lanes);
+  for (; v + 2 <= vectors; v += 2) ProductColumns<kAdd, 2>(d, rows, n, stride, a, b + v * lanes, c + v * lanes);
+  if (v < vectors) ProductColumns<kAdd, 1>(d, rows, n, stride, a, b + v * lanes, c + v * lanes);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -10,13 +10,14 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <optional>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
 #include "hwy/highway.h"
 #include "server/compute/matrix_exp/compact_exp.h"
+#include "server/compute/matrix_exp/compact_growth-inl.h"
 #include "server/compute/matrix_exp/compact_layout.h"
+#include "server/compute/matrix_exp/compact_polynomial-inl.h"
 #include "server/compute/matrix_exp/compact_product-inl.h"
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/entrywise-inl.h"
@@ -38,7 +39,7 @@ class CompactSolver {
  public:
   CompactSolver(const CompactProblem<T>& problem, T* scratch)
       : problem_(problem), n_(problem.n), stride_(CompactStride<T>(n_)), entries_(n_ * stride_), sums_(scratch) {
-    T* next = scratch + stride_;
+    T* next = scratch + kCompactRows * stride_;
     for (T*& matrix : matrices_) {
       matrix = next;
       next += entries_;
@@ -57,8 +58,14 @@ class CompactSolver {
  private:
   static constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
 
+  // An estimate of how powers grow takes off two squarings at most.
+  static constexpr int64_t kWorthEstimating = 3;
+  // Estimates may be too low.
+  static constexpr double kEstimateSafety = 8;
+
   static size_t Slot(int k) { return k == 6 ? 3 : static_cast<size_t>(k - 1); }
 
+  // C^k for k = 1, 2, 3 and 6, C = A - shift I.
   T* power(int k) const { return matrices_[Slot(k)]; }
 
   double Norm(const T* a) {
@@ -71,7 +78,6 @@ class CompactSolver {
     return (n_ + lanes - 1) / lanes * lanes;
   }
 
-  // C = A - shift I into power 1.
   bool Load() {
     T* c = power(1);
     T diagonal = 0;
@@ -92,7 +98,7 @@ class CompactSolver {
     if (shifted < norm_ && mean != 0) {
       shift_ = mean;
       for (int64_t i = 0; i < n_; ++i) c[i * stride_ + i] -= mean;
-      norms_[0] = Norm(c);
+      norms_[0] = shifted;
     }
     return true;
   }
@@ -123,93 +129,66 @@ class CompactSolver {
     return false;
   }
 
-  void Product(const T* a, const T* b, T* c) { CompactProduct<false>(D(), n_, stride_, a, b, c); }
-
   // Forms power `wanted` where it is not there yet, out of two that are; counts the product.
   void Need(int wanted, MatrixExpReport& report) {
     double& norm = norms_[Slot(wanted)];
-    if (norm >= 0 || wanted == 1) return;
+    if (norm >= 0) return;
     const int left = wanted == 6 ? 3 : wanted - 1;
-    Product(power(left), power(wanted - left), power(wanted));
+    CompactProduct<false>(D(), n_, n_, stride_, power(left), power(wanted - left), power(wanted));
     norm = Norm(power(wanted));
     ++report.products;
   }
 
-  TaylorPlan Plan(double log_time, MatrixExpReport& report) {
-    absl::InlinedVector<PowerNorm, 4> norms;
-    const auto add = [&](int k) {
-      Need(k, report);
-      norms.push_back({k, std::log2(norms_[Slot(k)]) + k * log_time});
-    };
-    add(1);
-    add(2);
-    if (const auto plan = PlanTaylor<T>(norms)) return *plan;
-    add(3);
-    add(6);
-    return *PlanTaylor<T>(norms);
+  // |C^k|_1 for k = 4, 8 and 9. What is known of the square corrects the estimates: what the vectors overlook, they
+  // overlook there too.
+  void NeedGrowth() {
+    if (growth_[0] >= 0) return;
+    CompactGrowth<D> growth(n_, stride_, sums_ + stride_);
+    growth.MultiplyBy(power(2));
+    const double correction = std::max(0.5, norms_[1] / growth.Norm());
+    growth.MultiplyBy(power(2));
+    growth_[0] = growth.Norm() * correction;
+    growth.MultiplyBy(power(2));
+    growth.MultiplyBy(power(2));
+    growth_[1] = growth.Norm() * correction;
+    growth.MultiplyBy(power(1));
+    growth_[2] = growth.Norm() * correction;
   }
 
-  // out = q * extra + the combination's terms above I, and then the identity's. `terms` of them are not 0.
-  void CombinePowers(const Combination& coefficients, T q, const T* extra, T* out) {
-    T factors[5];
-    const T* terms[5];
-    int count = 0;
-    if (extra != nullptr) {
-      factors[count] = q;
-      terms[count++] = extra;
+  // Degree 15 where it takes at most one squaring, otherwise degree 18: each squaring more doubles the error.
+  TaylorPlan Plan(double log_time, MatrixExpReport& report) {
+    absl::InlinedVector<PowerNorm, 5> norms;
+    const auto add = [&](int k, double norm) { norms.push_back({k, std::log2(norm) + k * log_time}); };
+    Need(2, report);
+    add(1, norms_[0]);
+    add(2, norms_[1]);
+    const TaylorPlan plan = PlanTaylorOfTwoPowers<T>(norms);
+    if (plan.squarings == 0) return plan;
+    if (n_ > kFewRows && plan.squarings <= kWorthEstimating) {
+      NeedGrowth();
+      add(4, growth_[0]);
+      add(8, growth_[1]);
+      add(9, growth_[2]);
+      TaylorPlan estimated = PlanTaylorOfTwoPowers<T>(norms);
+      estimated.truncation *= kEstimateSafety;
+      if (estimated.squarings <= 1) return estimated;
+      norms.resize(2);
     }
-    for (size_t k = 1; k < coefficients.size(); ++k) {
-      if (coefficients[k] == 0) continue;
-      factors[count] = static_cast<T>(coefficients[k]);
-      terms[count++] = matrices_[k - 1];  // powers 1, 2, 3 and 6
-    }
-    Combine(D(), entries_, count, factors, terms, out);
-    if (coefficients[0] == 0) return;
-    for (int64_t i = 0; i < n_; ++i) out[i * stride_ + i] += static_cast<T>(coefficients[0]);
+    Need(3, report);
+    Need(6, report);
+    add(3, norms_[2]);
+    add(6, norms_[3]);
+    return *PlanTaylor<T>(norms);
   }
 
   // value_ = the polynomial at x C.
   void Evaluate(int degree, double x, MatrixExpReport& report) {
-    T* first = matrices_[4];
-    T* second = matrices_[5];
-    T* third = matrices_[6];
-    const auto none = static_cast<const T*>(nullptr);
-    if (degree == 2) {
-      CombinePowers(Scaled({1, 1, 0.5, 0, 0}, x), 0, none, first);
-      SetValue(first, second);
-    } else if (degree == 4) {
-      CombinePowers(Scaled(taylor4::kFactor, x), 0, none, first);
-      Product(power(2), first, second);
-      CombinePowers(Scaled(taylor4::kRest, x), static_cast<T>(x * x), second, first);
-      SetValue(first, second);
-      report.products += 1;
-    } else if (degree == 8) {
-      CombinePowers(Scaled(taylor8::kInner, x), 0, none, first);
-      Product(power(2), first, second);
-      const auto square = static_cast<T>(x * x);
-      CombinePowers(Scaled(taylor8::kLeft, x), square, second, first);
-      CombinePowers(Scaled(taylor8::kRight, x), static_cast<T>(taylor8::kRightInner) * square, second, third);
-      Product(first, third, second);
-      CombinePowers(Scaled(taylor8::kRest, x), T{1}, second, first);
-      SetValue(first, second);
-      report.products += 2;
-    } else {
-      CombinePowers(Scaled(taylor18::kL1, x), 0, none, first);
-      CombinePowers(Scaled(taylor18::kL5, x), 0, none, second);
-      Product(first, second, third);
-      CombinePowers(Scaled(taylor18::kL4, x), T{1}, third, first);
-      CombinePowers(Scaled(taylor18::kL3, x), T{1}, first, second);
-      CombinePowers(Scaled(taylor18::kRest, x), static_cast<T>(taylor18::kKappa), third, third);
-      CompactProduct<true>(D(), n_, stride_, second, first, third);
-      std::swap(matrices_[4], matrices_[6]);
-      SetValue(third, second);
-      report.products += 2;
-    }
-  }
-
-  void SetValue(T* value, T* spare) {
-    value_ = value;
-    spare_ = spare;
+    const std::array<const T*, 4> powers = {power(1), power(2), power(3), power(6)};
+    const std::array<T*, 4> spare = {matrices_[4], matrices_[5], matrices_[6], matrices_[7]};
+    CompactPolynomial<D>(n_, stride_, powers, spare).Evaluate(degree, x);
+    value_ = spare[0];
+    spare_ = spare[1];
+    report.products += degree == 2 ? 0 : degree == 4 ? 1 : degree == 15 ? 3 : 2;
   }
 
   bool RunTime(double time, T* result, MatrixExpReport& report) {
@@ -227,7 +206,7 @@ class CompactSolver {
     if (!IsModerate(norm)) return false;
     SquaringError error(std::log2(norm), EvaluationError(plan, std::fabs(x), norm));
     for (int64_t k = 0; k < plan.squarings; ++k) {
-      Product(value_, value_, spare_);
+      CompactProduct<false>(D(), n_, n_, stride_, value_, value_, spare_);
       const double growth = GrowthNorm();
       std::swap(value_, spare_);
       norm = Norm(value_);
@@ -243,7 +222,7 @@ class CompactSolver {
 
   // | |X| |X| |_1 of value_, whose column sums stand in sums_.
   double GrowthNorm() {
-    T* weighted = matrices_[6];  // free once the polynomial is there
+    T* weighted = matrices_[7];  // free once the polynomial is there
     return AbsColumnSums(D(), n_, PaddedColumns(), value_, stride_, sums_, weighted);
   }
 
@@ -283,6 +262,7 @@ class CompactSolver {
   double norm_ = 0;  // |A|_1
   T shift_ = 0;
   std::array<double, 4> norms_{-1, -1, -1, -1};  // |C^k|_1, -1 where it is not there yet
+  std::array<double, 3> growth_{-1, -1, -1};     // |C^4|_1, |C^8|_1 and |C^9|_1, estimated
 };
 
 }  // namespace HWY_NAMESPACE

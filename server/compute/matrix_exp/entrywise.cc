@@ -1,6 +1,9 @@
 #include "server/compute/matrix_exp/entrywise.h"
 
+#include <algorithm>
 #include <array>
+
+#include "server/compute/panels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "server/compute/matrix_exp/entrywise.cc"
@@ -58,33 +61,44 @@ void CombineAny(int64_t entries, int count, const double* coefficients, const do
   HWY_DYNAMIC_DISPATCH(CombineDouble)(entries, count, coefficients, terms, out);
 }
 
-}  // namespace
-
-template <typename T>
-void SumTerms(int64_t n, absl::Span<const Term<T>> terms, T identity, T* out) {
-  std::array<T, kMostTerms> coefficients;
-  std::array<const T*, kMostTerms> matrices;
-  for (size_t k = 0; k < terms.size(); ++k) {
-    coefficients[k] = terms[k].coefficient;
-    matrices[k] = terms[k].matrix;
-  }
-  CombineAny(n * n, static_cast<int>(terms.size()), coefficients.data(), matrices.data(), out);
-  if (identity == 0) return;
-  for (int64_t i = 0; i < n; ++i) out[i * n + i] += identity;
-}
-
-template <>
-double AbsColumnSums(const Matrix<const float>& a, const double* weights, double* sums) {
+double ColumnSumsAny(const Matrix<const float>& a, const double* weights, double* sums) {
   return HWY_DYNAMIC_DISPATCH(ColumnSumsFloat)(a, weights, sums);
 }
-
-template <>
-double AbsColumnSums(const Matrix<const double>& a, const double* weights, double* sums) {
+double ColumnSumsAny(const Matrix<const double>& a, const double* weights, double* sums) {
   return HWY_DYNAMIC_DISPATCH(ColumnSumsDouble)(a, weights, sums);
 }
 
-template void SumTerms(int64_t, absl::Span<const Term<float>>, float, float*);
-template void SumTerms(int64_t, absl::Span<const Term<double>>, double, double*);
+}  // namespace
+
+template <typename T>
+absl::Status SumTerms(runtime::Executor& executor, int64_t n, absl::Span<const Term<T>> terms, T identity, T* out) {
+  return ForEachPanel(executor, n, n, [&](int64_t begin, int64_t end) {
+    std::array<T, kMostTerms> coefficients;
+    std::array<const T*, kMostTerms> matrices;
+    for (size_t k = 0; k < terms.size(); ++k) {
+      coefficients[k] = terms[k].coefficient;
+      matrices[k] = terms[k].matrix + begin * n;
+    }
+    CombineAny((end - begin) * n, static_cast<int>(terms.size()), coefficients.data(), matrices.data(), out + begin * n);
+    if (identity == 0) return;
+    for (int64_t i = begin; i < end; ++i) out[i * n + i] += identity;
+  });
+}
+
+template <typename T>
+absl::Status AbsColumnSums(runtime::Executor& executor, const Matrix<const T>& a, const double* weights, double* sums,
+                           double& largest) {
+  const auto done = ForEachBand(executor, a.rows, a.cols, [&](int64_t begin, int64_t end) {
+    ColumnSumsAny(Matrix<const T>(a.data + begin, a.rows, end - begin, a.stride), weights, sums + begin);
+  });
+  largest = a.cols > 0 ? *std::max_element(sums, sums + a.cols) : 0;
+  return done;
+}
+
+template absl::Status SumTerms(runtime::Executor&, int64_t, absl::Span<const Term<float>>, float, float*);
+template absl::Status SumTerms(runtime::Executor&, int64_t, absl::Span<const Term<double>>, double, double*);
+template absl::Status AbsColumnSums(runtime::Executor&, const Matrix<const float>&, const double*, double*, double&);
+template absl::Status AbsColumnSums(runtime::Executor&, const Matrix<const double>&, const double*, double*, double&);
 
 }  // namespace attend::compute
 #endif  // HWY_ONCE

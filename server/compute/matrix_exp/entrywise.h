@@ -1,12 +1,15 @@
-// Passes over the entries of whole matrices, vectorized. Thread-safe. T is float or double.
+// Passes over the entries of whole matrices, vectorized, in panels on the executor's threads. Thread-safe. T is float or
+// double. Errors are the executor's.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_ENTRYWISE_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_ENTRYWISE_H_
 
 #include <cstdint>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "server/compute/gemm.h"
+#include "server/runtime/executor.h"
 
 namespace attend::compute {
 
@@ -19,12 +22,12 @@ struct Term {
 // out = identity * I + sum of coefficient * matrix, [n, n] and contiguous. `out` may be one of them.
 // REQUIRES: 1 to 5 terms.
 template <typename T>
-void SumTerms(int64_t n, absl::Span<const Term<T>> terms, T identity, T* out);
+absl::Status SumTerms(runtime::Executor& executor, int64_t n, absl::Span<const Term<T>> terms, T identity, T* out);
 
-// sums[j] = sum over i of weights[i] |a_ij|, in double; weights null: 1. Returns the largest, infinite where that
-// overflows.
+// sums[j] = sum over i of weights[i] |a_ij|, in double; weights null: 1. The largest is infinite where that overflows.
 template <typename T>
-double AbsColumnSums(const Matrix<const T>& a, const double* weights, double* sums);
+absl::Status AbsColumnSums(runtime::Executor& executor, const Matrix<const T>& a, const double* weights, double* sums,
+                           double& largest);
 
 }  // namespace attend::compute
 

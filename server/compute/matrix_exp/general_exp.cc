@@ -16,10 +16,12 @@ namespace {
 
 // Balancing exponents of a, whatever its range.
 template <typename T>
-std::vector<int> BalanceOf(const Matrix<const T>& a) {
+absl::Status BalanceOf(runtime::Executor& executor, const Matrix<const T>& a, std::vector<int>& exponents) {
+  double largest = 0;
+  if (auto done = MaxAbs(executor, a, largest); !done.ok()) return done;
   int exponent = 0;
-  std::frexp(MaxAbs(a), &exponent);
-  return BalanceExponents(a, exponent);
+  std::frexp(largest, &exponent);
+  return BalanceExponents(executor, a, exponent, exponents);
 }
 
 }  // namespace
@@ -27,7 +29,10 @@ std::vector<int> BalanceOf(const Matrix<const T>& a) {
 template <typename T>
 absl::Status GeneralExp<T>::RunPlain(runtime::Executor& executor, double time, const Matrix<T>& result,
                                      MatrixExpReport& report) {
-  if (!plain_) plain_.emplace(a_, pool_);
+  if (!plain_) {
+    plain_.emplace(a_, pool_);
+    if (auto done = plain_->Start(executor); !done.ok()) return done;
+  }
   return TaylorExp(executor, pool_, *plain_, time, result, report);
 }
 
@@ -36,7 +41,12 @@ absl::Status GeneralExp<T>::Run(runtime::Executor& executor, double time, const 
                                 MatrixExpReport& report) {
   if (!looked_) {
     looked_ = true;
-    if (std::vector<int> balance = BalanceOf(a_); !balance.empty()) balanced_.emplace(a_, pool_, std::move(balance));
+    std::vector<int> balance;
+    if (auto done = BalanceOf(executor, a_, balance); !done.ok()) return done;
+    if (!balance.empty()) {
+      balanced_.emplace(a_, pool_, std::move(balance));
+      if (auto done = balanced_->Start(executor); !done.ok()) return done;
+    }
   }
   if (!balanced_) return RunPlain(executor, time, result, report);
   constexpr double kGood = 500 * std::numeric_limits<T>::epsilon();

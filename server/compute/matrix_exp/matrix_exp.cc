@@ -1,69 +1,26 @@
 #include "server/compute/matrix_exp/matrix_exp.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <memory>
 #include <numeric>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/gemm.h"
 #include "server/compute/matrix_exp/compact_exp.h"
 #include "server/compute/matrix_exp/dense.h"
-#include "server/compute/matrix_exp/method.h"
+#include "server/compute/matrix_exp/matrix_solver.h"
 #include "server/compute/matrix_exp/norms.h"
 #include "server/compute/matrix_exp/structure.h"
+#include "server/compute/matrix_exp/tiling.h"
 
 namespace attend::compute {
 namespace {
-
-// Up to here a matrix is one tile; a larger one is worth splitting its products over the threads.
-constexpr int64_t kLargestTile = 256;
 
 absl::Status OfMatrix(const absl::Status& status, int64_t index) {
   if (status.code() != absl::StatusCode::kOutOfRange) return status;
   return absl::OutOfRangeError(absl::StrCat("matrix ", index, ": ", status.message()));
 }
-
-// The methods of one matrix: a generator is none at negative times.
-template <typename T>
-class MatrixSolver {
- public:
-  MatrixSolver(runtime::BufferPool& pool, const MatrixExpProblem<T>& problem, const Matrix<const T>& a)
-      : pool_(pool), a_(a), named_(problem.structure) {}
-
-  Method<T>& At(double time) {
-    std::unique_ptr<Method<T>>& method = methods_[time < 0 ? 1 : 0];
-    if (method == nullptr) {
-      // A number has an exponential of its own, whatever it is called.
-      const bool is_number = a_.rows == 1;
-      method = MakeMethod(is_number ? MatrixStructure::kDiagonal : StructureAt(time), pool_, a_);
-    }
-    return *method;
-  }
-
-  MatrixStructure StructureAt(double time) {
-    if (named_) return *named_;
-    std::optional<MatrixStructure>& found = found_[time < 0 ? 1 : 0];
-    if (!found) found = DetectStructure(a_, time >= 0);
-    return *found;
-  }
-
-  double other_flops() const {
-    double sum = 0;
-    for (const auto& method : methods_) sum += method == nullptr ? 0 : method->other_flops();
-    return sum;
-  }
-
- private:
-  runtime::BufferPool& pool_;
-  const Matrix<const T> a_;
-  const std::optional<MatrixStructure> named_;
-  std::array<std::optional<MatrixStructure>, 2> found_;
-  std::array<std::unique_ptr<Method<T>>, 2> methods_;
-};
 
 template <typename T>
 class Batch {
@@ -274,37 +231,5 @@ absl::Status MatrixExp(runtime::Executor& executor, runtime::BufferPool& pool, c
                        MatrixExpResult<double>& result) {
   return Run(executor, pool, problem, result);
 }
-
-double MatrixExpFlops(int64_t n, int64_t cols, const std::vector<MatrixExpReport>& reports) {
-  const auto size = static_cast<double>(n);
-  double columns = 0;  // that were multiplied by an [n, n] matrix
-  for (const MatrixExpReport& report : reports) {
-    columns += report.products * size + report.action_products * static_cast<double>(cols);
-  }
-  return columns * 2 * size * size;
-}
-
-template <typename T>
-double MatrixExpWorkspaceBytes(const MatrixExpProblem<T>& problem, int workers) {
-  // The generator's way takes the most: up to 5 powers, the sum and a spare, in doubles or pairs of them, and the
-  // slices of two pairs; and the panels of a pair product for each worker.
-  constexpr double kMatrices = 9;
-  constexpr double kEntryBytes = std::is_same_v<T, float> ? 8 : 16;
-  constexpr double kPanelColumns = 16;
-  const auto n = static_cast<double>(problem.n);
-  const double tiles = std::min<double>(workers, static_cast<double>(std::max<int64_t>(problem.batch, 1)));
-  const double at_once = problem.n > kLargestTile ? 1 : tiles;
-  const double reports = static_cast<double>(problem.batch) * static_cast<double>(problem.times.size());
-  const bool differentiates = problem.grad_output != nullptr;
-  const double methods = at_once * MethodBytes<T>(problem.n, problem.p, problem.acts(), differentiates);
-  const bool sums_shared = problem.apply_to_is_shared && differentiates;
-  const double shared =
-      sums_shared ? 8 * static_cast<double>(problem.batch + 1) * n * static_cast<double>(problem.p) : 0;
-  return at_once * kMatrices * kEntryBytes * n * n + methods + shared + workers * kPanelColumns * 8 * n +
-         reports * static_cast<double>(sizeof(MatrixExpReport));
-}
-
-template double MatrixExpWorkspaceBytes(const MatrixExpProblem<float>&, int);
-template double MatrixExpWorkspaceBytes(const MatrixExpProblem<double>&, int);
 
 }  // namespace attend::compute

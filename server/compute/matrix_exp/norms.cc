@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <vector>
+
+#include "server/compute/panels.h"
 
 namespace attend::compute {
 
@@ -33,9 +36,34 @@ double MaxAbs(const Matrix<const T>& a) {
   return static_cast<double>(largest);
 }
 
+template <typename T>
+absl::Status NormOne(runtime::Executor& executor, const Matrix<const T>& a, double& norm) {
+  std::vector<double> norms(static_cast<size_t>(a.cols / kBandColumns + 1));
+  const auto done = ForEachBand(executor, a.rows, a.cols, [&](int64_t begin, int64_t end) {
+    norms[static_cast<size_t>(begin / kBandColumns)] =
+        NormOne(Matrix<const T>(a.data + begin, a.rows, end - begin, a.stride));
+  });
+  norm = *std::max_element(norms.begin(), norms.end());
+  return done;
+}
+
+template <typename T>
+absl::Status MaxAbs(runtime::Executor& executor, const Matrix<const T>& a, double& largest) {
+  std::vector<double> each(static_cast<size_t>(a.rows + 1));
+  const auto done = ForEachPanel(executor, a.rows, a.cols, [&](int64_t begin, int64_t end) {
+    each[static_cast<size_t>(begin)] = MaxAbs(Matrix<const T>(a.row(begin), end - begin, a.cols, a.stride));
+  });
+  largest = *std::max_element(each.begin(), each.end());
+  return done;
+}
+
 template double NormOne(const Matrix<const float>&);
 template double NormOne(const Matrix<const double>&);
 template double MaxAbs(const Matrix<const float>&);
 template double MaxAbs(const Matrix<const double>&);
+template absl::Status NormOne(runtime::Executor&, const Matrix<const float>&, double&);
+template absl::Status NormOne(runtime::Executor&, const Matrix<const double>&, double&);
+template absl::Status MaxAbs(runtime::Executor&, const Matrix<const float>&, double&);
+template absl::Status MaxAbs(runtime::Executor&, const Matrix<const double>&, double&);
 
 }  // namespace attend::compute

@@ -8,6 +8,7 @@
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/entrywise.h"
 #include "server/compute/matrix_exp/norms.h"
+#include "server/compute/panels.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -20,50 +21,80 @@ double MeanDiagonal(const Matrix<T>& c) {
   return sum / static_cast<double>(std::max<int64_t>(c.rows, 1));
 }
 
+// c = a * 2^exponent, which is the same in T or vanishes beside the largest entry.
+template <typename From, typename T>
+absl::Status ScaleBy(runtime::Executor& executor, const Matrix<From>& a, int exponent, const Matrix<T>& c) {
+  const PowerOfTwo scale(exponent);
+  return ForEachPanel(executor, c.rows, c.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t j = 0; j < c.cols; ++j) c.row(i)[j] = static_cast<T>(scale(static_cast<double>(a.row(i)[j])));
+    }
+  });
+}
+
 }  // namespace
 
 template <typename T>
 Powers<T>::Powers(const Matrix<const T>& a, runtime::BufferPool& pool, std::vector<int> balance)
-    : n_(a.rows), pool_(pool), balance_(std::move(balance)) {
+    : a_(a), n_(a.rows), pool_(pool), balance_(std::move(balance)) {
   powers_[0] = pool.AllocateArray<T>(static_cast<size_t>(n_ * n_));
-  std::frexp(MaxAbs(a), &exponent_);
-  const PowerOfTwo to_unit(-exponent_);
-  const Matrix<T> c = power(1);
-  for (int64_t i = 0; i < n_; ++i) {
-    for (int64_t j = 0; j < n_; ++j) c.row(i)[j] = static_cast<T>(to_unit(static_cast<double>(a.row(i)[j])));
-  }
-  norm_ = NormOne(AsConst(c));
+}
+
+template <typename T>
+absl::Status Powers<T>::Start(runtime::Executor& executor) {
+  if (auto done = Scale(executor); !done.ok()) return done;
+  double norm = norm_;
   if (!balance_.empty()) {
-    Balance(balance_, c);
-    Normalize();
+    if (auto done = NormOne(executor, AsConst(power(1)), norm); !done.ok()) return done;
   }
-  double norm = balance_.empty() ? norm_ : NormOne(AsConst(c));
+  return Shift(executor, norm);
+}
+
+template <typename T>
+absl::Status Powers<T>::Scale(runtime::Executor& executor) {
+  double largest = 0;
+  if (auto done = MaxAbs(executor, a_, largest); !done.ok()) return done;
+  std::frexp(largest, &exponent_);
+  if (auto done = ScaleBy(executor, a_, -exponent_, power(1)); !done.ok()) return done;
+  if (auto done = NormOne(executor, AsConst(power(1)), norm_); !done.ok()) return done;
+  if (balance_.empty()) return absl::OkStatus();
+  if (auto done = Balance(executor, balance_, power(1)); !done.ok()) return done;
+  return Normalize(executor);
+}
+
+// Takes the mean off the diagonal where that makes the norm less.
+template <typename T>
+absl::Status Powers<T>::Shift(runtime::Executor& executor, double norm) {
+  const Matrix<T> c = power(1);
   // The shift has to be a T, so that taking it off and putting it back mean the same number.
   if (const auto mean = static_cast<T>(MeanDiagonal(c)); mean != 0) {
     for (int64_t i = 0; i < n_; ++i) c.row(i)[i] -= mean;
-    const double shifted = NormOne(AsConst(c));
+    double shifted = 0;
+    if (auto done = NormOne(executor, AsConst(c), shifted); !done.ok()) return done;
     if (shifted < norm) {
       shift_ = mean;
       norm = shifted;
     } else {
       // Formed anew: adding the mean again would round.
       const PowerOfTwo to_final_unit(-exponent_);
-      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a.row(i)[i])));
+      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a_.row(i)[i])));
     }
   }
   log_norms_[0] = std::log2(norm);
+  return absl::OkStatus();
 }
 
 // Brings the largest entry of C back to [1/2, 1).
 template <typename T>
-void Powers<T>::Normalize() {
+absl::Status Powers<T>::Normalize(runtime::Executor& executor) {
   const Matrix<T> c = power(1);
+  double largest = 0;
+  if (auto done = MaxAbs(executor, AsConst(c), largest); !done.ok()) return done;
   int shift = 0;
-  std::frexp(MaxAbs(AsConst(c)), &shift);
-  const PowerOfTwo down(-shift);
-  for (int64_t k = 0; k < n_ * n_; ++k) c.data[k] = static_cast<T>(down(static_cast<double>(c.data[k])));
-  norm_ = down(norm_);
+  std::frexp(largest, &shift);
+  norm_ = PowerOfTwo(-shift)(norm_);
   exponent_ += shift;
+  return ScaleBy(executor, c, -shift, c);
 }
 
 template <typename T>
@@ -79,9 +110,11 @@ absl::Status Powers<T>::Need(int k, runtime::Executor& executor, uint32_t& produ
   if (auto done = Need(left, executor, products); !done.ok()) return done;
   powers_[Slot(k)] = pool_.AllocateArray<T>(static_cast<size_t>(n_ * n_));
   ++products;
-  const absl::Status done =
-      ParallelGemm(executor, T{1}, Operand<T>(power(left)), Operand<T>(power(right)), T{0}, power(k));
-  if (done.ok()) log_norms_[Slot(k)] = std::log2(NormOne(AsConst(power(k))));
+  absl::Status done = ParallelGemm(executor, T{1}, Operand<T>(power(left)), Operand<T>(power(right)), T{0}, power(k));
+  if (!done.ok()) return done;
+  double norm = 0;
+  done = NormOne(executor, AsConst(power(k)), norm);
+  log_norms_[Slot(k)] = std::log2(norm);
   return done;
 }
 

@@ -20,8 +20,11 @@ class Powers {
  public:
   static constexpr int kMatrices = 4;  // C, C^2, C^3, C^6
 
-  // Forms C. REQUIRES: a [n, n] is finite; balance [n] as BalanceExponents gives it, or empty: D = I.
+  // REQUIRES: a [n, n] is finite and outlives this; balance [n] as BalanceExponents gives it, or empty: D = I.
   Powers(const Matrix<const T>& a, runtime::BufferPool& pool, std::vector<int> balance = {});
+
+  // Forms C: to be called once, before all others. Where it fails this is of no use.
+  absl::Status Start(runtime::Executor& executor);
 
   // Forms power k (2, 3 or 6) where it is not there yet, and those it is made of; `products` counts them.
   absl::Status Need(int k, runtime::Executor& executor, uint32_t& products);
@@ -39,10 +42,14 @@ class Powers {
   const std::vector<int>& balance() const { return balance_; }
 
  private:
-  void Normalize();
+  // C = 2^-exponent A, balanced.
+  absl::Status Scale(runtime::Executor& executor);
+  absl::Status Normalize(runtime::Executor& executor);
+  absl::Status Shift(runtime::Executor& executor, double norm);
 
   static size_t Slot(int k) { return k == 6 ? 3 : static_cast<size_t>(k - 1); }
 
+  const Matrix<const T> a_;
   const int64_t n_;
   runtime::BufferPool& pool_;
   const std::vector<int> balance_;

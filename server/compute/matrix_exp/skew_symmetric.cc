@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "server/compute/matrix_exp/lapack.h"
+#include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/matrix_exp/spectral.h"
 #include "server/compute/parallel_gemm.h"
 
@@ -19,33 +19,6 @@ class SkewSymmetric final : public Spectral {
  public:
   SkewSymmetric(Dense basis, std::vector<double> values, int exponent) : Spectral(std::move(basis), exponent) {
     values_ = std::move(values);
-  }
-
-  // One step of refinement from residuals, as that of symmetric matrices (symmetric.cc) but by blocks.
-  absl::Status Refine(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<double>& a) {
-    const Dense residual(n(), n(), pool);
-    const Dense rest(n(), n(), pool);
-    const Dense change(n(), n(), pool);
-    if (auto done = Images(executor, a, residual.view()); !done.ok()) return done;
-    for (int64_t i = 0; i < pairs(); ++i) {
-      const int64_t yi = first_y() + i;
-      const double value = values_[static_cast<size_t>(i)];
-      for (int64_t j = 0; j < n(); ++j) {
-        residual.view().row(i)[j] += value * basis_.view().row(yi)[j];
-        residual.view().row(yi)[j] -= value * basis_.view().row(i)[j];
-      }
-    }
-    // rest = Z Z^T, and entry (j, i) of change the part of vector j's residual along vector i.
-    const Operand<double> zt = Transposed(Operand<double>(basis_.view()));
-    if (auto done = ParallelGemm(executor, 1.0, basis_.view(), zt, 0.0, rest.view()); !done.ok()) return done;
-    if (auto done = ParallelGemm(executor, 1.0, residual.view(), zt, 0.0, change.view()); !done.ok()) return done;
-    Antisymmetrize(change.view());
-    Correct(change.view());
-    for (int64_t i = 0; i < n(); ++i) {
-      for (int64_t j = 0; j < n(); ++j) change.view().row(i)[j] += ((i == j ? 1 : 0) - rest.view().row(i)[j]) / 2;
-    }
-    std::copy_n(basis_.data(), basis_.size(), residual.data());
-    return ParallelGemm(executor, 1.0, change.view(), residual.view(), 1.0, basis_.view());
   }
 
   // F = exp(t D) - I turns each pair: cos - 1 = -2 sin^2 (half the angle).
@@ -102,6 +75,26 @@ class SkewSymmetric final : public Spectral {
   }
 
  private:
+  void SubtractExpected(const Matrix<double>& images) const override {
+    for (int64_t i = 0; i < pairs(); ++i) {
+      const int64_t yi = first_y() + i;
+      const double value = values_[static_cast<size_t>(i)];
+      for (int64_t j = 0; j < n(); ++j) {
+        images.row(i)[j] += value * basis_.view().row(yi)[j];
+        images.row(yi)[j] -= value * basis_.view().row(i)[j];
+      }
+    }
+  }
+
+  // As that of symmetric matrices, but by blocks.
+  void Correct(const Matrix<double>& rest, const Matrix<double>& change) override {
+    Antisymmetrize(change);
+    DivideByGaps(change);
+    for (int64_t i = 0; i < n(); ++i) {
+      for (int64_t j = 0; j < n(); ++j) change.row(i)[j] += ((i == j ? 1 : 0) - rest.row(i)[j]) / 2;
+    }
+  }
+
   int64_t pairs() const { return n() / 2; }
   int64_t first_y() const { return n() - pairs(); }
 
@@ -152,7 +145,7 @@ class SkewSymmetric final : public Spectral {
   }
 
   // Divides residuals by the gaps between eigenvalues i w: what the vectors turn by. Adds its part to each w.
-  void Correct(const Matrix<double>& change) {
+  void DivideByGaps(const Matrix<double>& change) {
     const double close = 1e-6 * (values_.empty() ? 0 : values_.front());
     std::vector<double> w = values_;
     w.resize(static_cast<size_t>(n() - pairs()), 0);
@@ -230,7 +223,7 @@ absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSkewSymmetric(runtime::Execut
   Bidiagonal half = SplitTridiagonal(n, subdiagonal);
   const Dense ut(even, even, pool);
   const Dense v(even, even, pool);
-  done = BidiagonalSvd(executor, pool, even, half.diagonal.data(), half.beside.data(), ut.data(), v.data());
+  done = LowerBidiagonalSvd(executor, pool, even, half.diagonal.data(), half.beside.data(), ut.data(), v.data());
   if (!done.ok()) return done;
   // The row of zeros has the last singular value, and it is no vector of ours.
   half.diagonal.resize(static_cast<size_t>(odd));

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "server/compute/matrix_exp/lapack.h"
+#include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -18,9 +18,19 @@ absl::Status Spectral::FromBasis(runtime::Executor& executor, const Operand<doub
   return ParallelGemm(executor, 1.0, Transposed(Operand<double>(basis_.view())), x, 0.0, to);
 }
 
-absl::Status Spectral::Images(runtime::Executor& executor, const Matrix<double>& a,
-                              const Matrix<double>& images) const {
-  return ParallelGemm(executor, 1.0, basis_.view(), Transposed(Operand<double>(a)), 0.0, images);
+absl::Status Spectral::Refine(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<double>& a) {
+  const Dense residual(n(), n(), pool);
+  const Dense rest(n(), n(), pool);
+  const Dense change(n(), n(), pool);
+  const Operand<double> z(basis_.view());
+  auto done = ParallelGemm(executor, 1.0, z, Transposed(Operand<double>(a)), 0.0, residual.view());
+  if (!done.ok()) return done;
+  SubtractExpected(residual.view());
+  if (done = ParallelGemm(executor, 1.0, z, Transposed(z), 0.0, rest.view()); !done.ok()) return done;
+  if (done = ParallelGemm(executor, 1.0, residual.view(), Transposed(z), 0.0, change.view()); !done.ok()) return done;
+  Correct(rest.view(), change.view());
+  std::copy_n(basis_.data(), basis_.size(), residual.data());
+  return ParallelGemm(executor, 1.0, change.view(), residual.view(), 1.0, basis_.view());
 }
 
 long double Spectral::Scaled(double time) const { return std::ldexp(static_cast<long double>(time), exponent_); }
@@ -47,7 +57,7 @@ absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Ope
 double SpectralBytes(int64_t n) {
   // Basis, matrix or reflectors, and the two sides of the smaller decomposition (half a matrix) or the eigenvectors.
   const auto size = static_cast<double>(n);
-  return 8 * (5 * size * size + 8 * size) + LapackWorkspaceBytes(n);
+  return 8 * (5 * size * size + 8 * size) + DecompositionBytes(n);
 }
 
 }  // namespace attend::compute

@@ -18,7 +18,7 @@ namespace attend::compute {
 //
 //   exp(t A) = 2^exponent (identity I + Z^T F(t) Z),   F(t) small where t A is small
 //
-// Sources: lapack.h; Ward and Gray 1978 (a skew-symmetric matrix by the singular values of a bidiagonal one of half its
+// Sources: decompositions.h; Ward and Gray 1978 (a skew-symmetric matrix by the singular values of a bidiagonal one of half its
 // size); Daleckii and Krein 1965 (the derivative in the eigenbasis).
 class Spectral {
  public:
@@ -45,6 +45,11 @@ class Spectral {
   virtual absl::Status Polish(runtime::Executor& executor, runtime::BufferPool& pool,
                               const Matrix<double>& exponential) const = 0;
 
+  // One step of Ogita and Aishima 2018 (Iterative refinement for symmetric eigenvalue decomposition), in double and from
+  // residuals: eigenvalues and vectors are some ulps of |A| off before it, about one after it. a: A in the units of the
+  // eigenvalues.
+  absl::Status Refine(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<double>& a);
+
   int64_t n() const { return basis_.rows(); }
   const Dense& basis() const { return basis_; }
   double LargestEigenvalue(double time) const;  // |time A|_2, the largest double where it is more
@@ -53,15 +58,20 @@ class Spectral {
   explicit Spectral(Dense basis, int exponent) : basis_(std::move(basis)), exponent_(exponent) {}
   // time 2^exponent
   long double Scaled(double time) const;
-  // images [n, n] = A z_i, row by row, for a in the units of the eigenvalues: what their corrections are made of.
-  absl::Status Images(runtime::Executor& executor, const Matrix<double>& a, const Matrix<double>& images) const;
+
+  // images [n, n], A z_i row by row, less what they would be if the eigenvalues were exact.
+  virtual void SubtractExpected(const Matrix<double>& images) const = 0;
+  // Turns `change`, where entry (j, i) is the part of vector j's residual along vector i, into what the basis is to be
+  // multiplied with, and adds the corrections of the eigenvalues. rest = Z Z^T.
+  virtual void Correct(const Matrix<double>& rest, const Matrix<double>& change) = 0;
 
   Dense basis_;                 // Z
   int exponent_ = 0;            // eigenvalues are in units of 2^exponent
   std::vector<double> values_;  // symmetric: eigenvalues, ascending; skew-symmetric: w >= 0 of each pair
 };
 
-// REQUIRES: a [n, n] is finite and exactly symmetric, or skew-symmetric. T is float or double. Errors of lapack.h.
+// REQUIRES: a [n, n] is finite and exactly symmetric, or skew-symmetric. T is float or double. Errors of
+// decompositions.h.
 template <typename T>
 absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSymmetric(runtime::Executor& executor, runtime::BufferPool& pool,
                                                              const Matrix<const T>& a);

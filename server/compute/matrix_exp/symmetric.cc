@@ -2,7 +2,7 @@
 #include <cmath>
 #include <utility>
 
-#include "server/compute/matrix_exp/lapack.h"
+#include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/matrix_exp/scalar_exp.h"
 #include "server/compute/matrix_exp/spectral.h"
 #include "server/compute/parallel_gemm.h"
@@ -14,46 +14,6 @@ class Symmetric final : public Spectral {
  public:
   Symmetric(Dense basis, std::vector<double> values, int exponent) : Spectral(std::move(basis), exponent) {
     values_ = std::move(values);
-  }
-
-  // One step of Ogita and Aishima 2018 (Iterative refinement for symmetric eigenvalue decomposition), in double and
-  // from residuals: eigenvalues and vectors are some ulps of |A| off before it, about one after it.
-  absl::Status Refine(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<double>& a) {
-    const Dense residual(n(), n(), pool);
-    const Dense rest(n(), n(), pool);
-    const Dense change(n(), n(), pool);
-    if (auto done = Images(executor, a, residual.view()); !done.ok()) return done;
-    for (int64_t i = 0; i < n(); ++i) {
-      const double value = values_[static_cast<size_t>(i)];
-      for (int64_t j = 0; j < n(); ++j) residual.view().row(i)[j] -= value * basis_.view().row(i)[j];
-    }
-    // rest = Z Z^T and change = residual Z^T, whose row j is of vector j.
-    const Operand<double> zt = Transposed(Operand<double>(basis_.view()));
-    if (auto done = ParallelGemm(executor, 1.0, basis_.view(), zt, 0.0, rest.view()); !done.ok()) return done;
-    if (auto done = ParallelGemm(executor, 1.0, residual.view(), zt, 0.0, change.view()); !done.ok()) return done;
-    Correct(rest.view(), change.view());
-    std::copy_n(basis_.data(), basis_.size(), residual.data());
-    return ParallelGemm(executor, 1.0, change.view(), residual.view(), 1.0, basis_.view());
-  }
-
-  // Turns `change` into what the basis is to be multiplied with, and adds the corrections of the eigenvalues. Its
-  // symmetric part makes the basis orthogonal, the antisymmetric one turns it: kept apart, rounding stays that small.
-  void Correct(const Matrix<double>& rest, const Matrix<double>& change) {
-    // Vectors of closer eigenvalues may turn into each other as they like.
-    const double close = 1e-6 * std::max(std::fabs(values_.front()), std::fabs(values_.back()));
-    std::vector<double> refined = values_;
-    for (int64_t j = 0; j < n(); ++j) {
-      refined[static_cast<size_t>(j)] += change.row(j)[j];
-      change.row(j)[j] = (1 - rest.row(j)[j]) / 2;
-      for (int64_t i = 0; i < j; ++i) {
-        const double gap = values_[static_cast<size_t>(j)] - values_[static_cast<size_t>(i)];
-        const double mean = (change.row(j)[i] + change.row(i)[j]) / 2;
-        const double turn = std::fabs(gap) > close ? mean / gap : 0;
-        change.row(j)[i] = turn - rest.row(j)[i] / 2;
-        change.row(i)[j] = -turn - rest.row(j)[i] / 2;
-      }
-    }
-    values_ = std::move(refined);
   }
 
   // F = exp(t D) - exp(least of t D) I: no term is negative, nothing cancels.
@@ -105,6 +65,34 @@ class Symmetric final : public Spectral {
       for (int64_t j = 0; j < i; ++j) exponential.row(i)[j] = exponential.row(j)[i];
     }
     return absl::OkStatus();
+  }
+
+ private:
+  void SubtractExpected(const Matrix<double>& images) const override {
+    for (int64_t i = 0; i < n(); ++i) {
+      const double value = values_[static_cast<size_t>(i)];
+      for (int64_t j = 0; j < n(); ++j) images.row(i)[j] -= value * basis_.view().row(i)[j];
+    }
+  }
+
+  // The symmetric part of `change` makes the basis orthogonal, the antisymmetric one turns it: kept apart, rounding stays
+  // that small.
+  void Correct(const Matrix<double>& rest, const Matrix<double>& change) override {
+    // Vectors of closer eigenvalues may turn into each other as they like.
+    const double close = 1e-6 * std::max(std::fabs(values_.front()), std::fabs(values_.back()));
+    std::vector<double> refined = values_;
+    for (int64_t j = 0; j < n(); ++j) {
+      refined[static_cast<size_t>(j)] += change.row(j)[j];
+      change.row(j)[j] = (1 - rest.row(j)[j]) / 2;
+      for (int64_t i = 0; i < j; ++i) {
+        const double gap = values_[static_cast<size_t>(j)] - values_[static_cast<size_t>(i)];
+        const double mean = (change.row(j)[i] + change.row(i)[j]) / 2;
+        const double turn = std::fabs(gap) > close ? mean / gap : 0;
+        change.row(j)[i] = turn - rest.row(j)[i] / 2;
+        change.row(i)[j] = -turn - rest.row(j)[i] / 2;
+      }
+    }
+    values_ = std::move(refined);
   }
 };
 

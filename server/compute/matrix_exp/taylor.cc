@@ -49,8 +49,12 @@ absl::Status TaylorExp(runtime::Executor& executor, runtime::BufferPool& pool, P
     report.degree = static_cast<uint32_t>(plan.degree);
     report.products += report.squarings;
   }
-  if (time != 0) series.ApplyShift();
-  if (!series.Store(result, report.error_bound)) {
+  if (time != 0) {
+    if (auto done = series.ApplyShift(); !done.ok()) return done;
+  }
+  bool fits = false;
+  if (auto done = series.Store(result, fits, report.error_bound); !done.ok()) return done;
+  if (!fits) {
     return absl::OutOfRangeError(absl::StrCat("exp overflows at norm ", report.norm1, " of time * a, time = ", time));
   }
   return absl::OkStatus();

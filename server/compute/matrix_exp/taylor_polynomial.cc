@@ -21,6 +21,15 @@ double PolynomialMagnitude(int degree, const std::array<double, 3>& norms) {
     const double right = Magnitude(taylor8::kRight, norms) + taylor8::kRightInner * inner;
     return Magnitude(taylor8::kRest, norms) + left * right;
   }
+  if (degree == 15) {
+    const double inner = norms[1] * Magnitude(taylor15::kInner, norms);
+    const double outer =
+        (inner + Magnitude(taylor15::kLeft, norms)) * (inner + Magnitude(taylor15::kRight, norms)) +
+        taylor15::kRestInner * inner + Magnitude(taylor15::kRest, norms);
+    const double right = outer - taylor15::kLastRightInner * inner + Magnitude(taylor15::kLastRight, norms);
+    return (outer + Magnitude(taylor15::kLastLeft, norms)) * right + taylor15::kLastRestOuter * outer -
+           taylor15::kLastRestInner * inner + Magnitude(taylor15::kLastRest, norms);
+  }
   const double inner = Magnitude(taylor18::kL1, norms) * Magnitude(taylor18::kL5, norms);
   const double right = inner + Magnitude(taylor18::kL4, norms);
   return Magnitude(taylor18::kRest, norms) + std::fabs(taylor18::kKappa) * inner +

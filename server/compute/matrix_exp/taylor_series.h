@@ -24,6 +24,7 @@
 #include "server/compute/matrix_exp/squaring_error.h"
 #include "server/compute/matrix_exp/taylor_plan.h"
 #include "server/compute/matrix_exp/taylor_polynomial.h"
+#include "server/compute/panels.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -70,7 +71,7 @@ class TaylorSeries {
   // The polynomial at B / 2^squarings, without the shift.
   absl::Status Evaluate(const TaylorPlan& plan, uint32_t& products) {
     if (absl::Status done = EvaluatePolynomial(plan, products); !done.ok()) return done;
-    norm_ = Norm();
+    if (absl::Status done = MeasureNorm(); !done.ok()) return done;
     error_.emplace(std::log2(norm_), EvaluationError(plan));
     return absl::OkStatus();
   }
@@ -78,15 +79,12 @@ class TaylorSeries {
   // Squares up to `squarings` times; `done_squarings` counts those it took until the outcome was clear.
   absl::Status Square(int64_t squarings, uint32_t& done_squarings) {
     for (int64_t k = 0; k < squarings && norm_ > 0 && std::llabs(exponent_) < kHopelessExponent; ++k) {
-      if (norm_ < kSmall) Normalize();
+      if (norm_ < kSmall) {
+        if (auto done = Normalize(); !done.ok()) return done;
+      }
       if (auto done = SquareOnce(); !done.ok()) return done;
       if (!std::isfinite(norm_)) {
-        // Only now: scaling down loses entries that are small beside the largest.
-        std::swap(value_, spare_);
-        norm_ = Norm();
-        exponent_ /= 2;
-        Normalize();
-        if (auto done = SquareOnce(); !done.ok()) return done;
+        if (auto done = SquareAgainScaled(); !done.ok()) return done;
       }
       ++done_squarings;
     }
@@ -94,39 +92,47 @@ class TaylorSeries {
   }
 
   // Multiplies by exp of B's shift.
-  void ApplyShift() {
-    if (powers_.shift() == 0) return;
+  absl::Status ApplyShift() {
+    if (powers_.shift() == 0) return absl::OkStatus();
     const long double shift =
         std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.mantissa, ToInt(scaling_.exponent));
     const long double power = shift * 1.442695040888963407359924681001892137L;  // log2(e)
     if (std::fabs(power) > static_cast<long double>(kHopelessExponent)) {
       exponent_ = power > 0 ? 2 * kHopelessExponent : -2 * kHopelessExponent;
-      return;
+      return absl::OkStatus();
     }
     const long double whole = std::floor(power);
     exponent_ += static_cast<int64_t>(whole);
     const T factor = static_cast<T>(std::exp2(power - whole));
-    for (int64_t i = 0; i < n_ * n_; ++i) value_.data[i] *= factor;
     norm_ *= static_cast<double>(factor);
     shift_error_ = 3 * kUnit + 0x1p-63 * static_cast<double>(std::fabs(power));
+    return ForEachPanel(executor_, n_, n_, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin * n_; i < end * n_; ++i) value_.data[i] *= factor;
+    });
   }
 
-  // Whether the result fits in T; then it is stored, with its relative error bound.
-  bool Store(const Matrix<T>& result, double& error_bound) const {
+  // `fits`: whether the result fits in T; then it is stored, with its relative error bound.
+  absl::Status Store(const Matrix<T>& result, bool& fits, double& error_bound) const {
+    fits = true;
+    error_bound = 0;
     constexpr int64_t kBeyondDouble = 1990;
     const std::vector<int>& balance = powers_.balance();
     const int spread = Spread(balance);
     if (norm_ == 0 || exponent_ < -kBeyondDouble - spread) {
       std::fill_n(result.data, static_cast<size_t>(n_ * n_), T{0});
       error_bound = 1;
-      return true;
+      return absl::OkStatus();
     }
-    if (exponent_ > kBeyondDouble) return false;
-    double largest = 0;
-    for (int64_t i = 0; i < n_; ++i) largest = std::max(largest, StoreRow(i, balance, result.row(i)));
-    const bool fits = largest <= static_cast<double>(std::numeric_limits<T>::max());
-    error_bound = fits ? ErrorOf(AsConst(result), spread) : 0;
-    return fits;
+    fits = exponent_ <= kBeyondDouble;
+    if (!fits) return absl::OkStatus();
+    std::vector<double> largest(static_cast<size_t>(n_));
+    const auto done = ForEachPanel(executor_, n_, n_, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) largest[static_cast<size_t>(i)] = StoreRow(i, balance, result.row(i));
+    });
+    if (!done.ok()) return done;
+    fits = std::all_of(largest.begin(), largest.end(),
+                       [](double each) { return each <= static_cast<double>(std::numeric_limits<T>::max()); });
+    return fits ? ErrorOf(AsConst(result), spread, error_bound) : absl::OkStatus();
   }
 
  private:
@@ -143,7 +149,7 @@ class TaylorSeries {
   }
 
   // Of value_; the column sums stay in sums_.
-  double Norm() { return AbsColumnSums(AsConst(value_), nullptr, sums_.data()); }
+  absl::Status MeasureNorm() { return AbsColumnSums(executor_, AsConst(value_), nullptr, sums_.data(), norm_); }
 
   // Row i of the result; returns its largest modulus, infinite where T cannot hold it.
   double StoreRow(int64_t i, const std::vector<int>& balance, T* out) const {
@@ -161,9 +167,15 @@ class TaylorSeries {
     return static_cast<double>(largest);
   }
 
-  double ErrorOf(const Matrix<const T>& result, int spread) const {
-    const double norm = NormOne(result);
-    if (norm == 0) return 1;
+  absl::Status ErrorOf(const Matrix<const T>& result, int spread, double& bound) const {
+    double norm = 0;
+    if (auto done = NormOne(executor_, result, norm); !done.ok()) return done;
+    bound = norm == 0 ? 1 : ErrorAt(norm, spread);
+    return absl::OkStatus();
+  }
+
+  // Of a result of this norm.
+  double ErrorAt(double norm, int spread) const {
     double error = error_->Relative() + shift_error_;
     // Errors of balanced entries may stand where balancing made entries smallest.
     if (spread > 0) error *= std::exp2(std::log2(norm_) - std::log2(norm) + static_cast<double>(exponent_ + spread));
@@ -178,14 +190,15 @@ class TaylorSeries {
   }
 
   // out = coefficients of powers of x C, + factor * extra.
-  void Combine(const Combination& coefficients, double x, double factor, const Matrix<T>* extra, const Matrix<T>& out) {
+  absl::Status Combine(const Combination& coefficients, double x, double factor, const Matrix<T>* extra,
+                       const Matrix<T>& out) {
     absl::InlinedVector<Term<T>, 5> terms;
     if (extra != nullptr) terms.push_back({static_cast<T>(factor), extra->data});
     const Combination scaled = Scaled(coefficients, x);
     for (size_t k = 1; k < scaled.size(); ++k) {
       if (coefficients[k] != 0) terms.push_back({static_cast<T>(scaled[k]), powers_.power(kCombinedPowers[k]).data});
     }
-    SumTerms<T>(n_, terms, static_cast<T>(scaled[0]), out.data);
+    return SumTerms<T>(executor_, n_, terms, static_cast<T>(scaled[0]), out.data);
   }
 
   absl::Status Multiply(const Matrix<T>& a, const Matrix<T>& b, const Matrix<T>& c, uint32_t& products) {
@@ -206,13 +219,16 @@ class TaylorSeries {
   }
 
   absl::Status SquareOnce() {
-    const double growth = AbsColumnSums(AsConst(value_), sums_.data(), sums_.data() + n_);
+    double growth = 0;
+    if (auto done = AbsColumnSums(executor_, AsConst(value_), sums_.data(), sums_.data() + n_, growth); !done.ok()) {
+      return done;
+    }
     if (auto done = ParallelGemm(executor_, T{1}, Operand<T>(value_), Operand<T>(value_), T{0}, spare_); !done.ok()) {
       return done;
     }
     std::swap(value_, spare_);
     exponent_ *= 2;
-    norm_ = Norm();
+    if (auto done = MeasureNorm(); !done.ok()) return done;
     if (!(norm_ <= std::numeric_limits<T>::max())) norm_ = std::numeric_limits<double>::infinity();
     if (std::isfinite(norm_) && norm_ > 0) {
       const double rounding = std::min(1e300, kUnit * ProductRounding(n_) * (growth / norm_));
@@ -221,14 +237,27 @@ class TaylorSeries {
     return absl::OkStatus();
   }
 
+  // Takes the square back and forms it of less. Only now: scaling down loses entries that are small beside the largest.
+  absl::Status SquareAgainScaled() {
+    std::swap(value_, spare_);
+    if (auto done = MeasureNorm(); !done.ok()) return done;
+    exponent_ /= 2;
+    if (auto done = Normalize(); !done.ok()) return done;
+    return SquareOnce();
+  }
+
   // Brings the norm to [1/2, 1).
-  void Normalize() {
+  absl::Status Normalize() {
     int shift = 0;
     norm_ = std::frexp(norm_, &shift);
     const PowerOfTwo down(-shift);
-    for (int64_t i = 0; i < n_ * n_; ++i) value_.data[i] = static_cast<T>(down(static_cast<double>(value_.data[i])));
     for (double& sum : sums_) sum = down(sum);
     exponent_ += shift;
+    return ForEachPanel(executor_, n_, n_, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin * n_; i < end * n_; ++i) {
+        value_.data[i] = static_cast<T>(down(static_cast<double>(value_.data[i])));
+      }
+    });
   }
 
   runtime::Executor& executor_;

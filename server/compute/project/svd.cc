@@ -53,8 +53,8 @@ absl::Status Svd::Diagonalize(runtime::Executor& executor, runtime::BufferPool& 
   }
   const runtime::Buffer work = Doubles(pool, vectors ? lapack::BidiagonalWork(n) : 8 * n);
   const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(8 * n));
-  if (!lapack::BidiagonalSvd(n, bidiagonal.diagonal, bidiagonal.superdiagonal, u_.as<double>(), vt_.as<double>(),
-                             work.as<double>(), integers.as<int>())) {
+  if (!lapack::BidiagonalSvd(lapack::Triangle::kUpper, n, bidiagonal.diagonal, bidiagonal.superdiagonal,
+                             u_.as<double>(), vt_.as<double>(), work.as<double>(), integers.as<int>())) {
     return absl::InternalError("the singular value decomposition did not converge");
   }
   return executor.cancellation().Check();

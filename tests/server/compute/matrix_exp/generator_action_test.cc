@@ -99,7 +99,7 @@ std::vector<T> EqualRates(int64_t n) {
 
 // About where double changes from one product to three.
 TYPED_TEST(GeneratorActionTest, FewProductsRoundLittle) {
-  for (int64_t n : {2, 3, 5, 17}) {
+  for (int64_t n : {2, 3, 5, 17, 64, 65, 129}) {
     const std::vector<TypeParam> kinds[] = {DenseGenerator<TypeParam>(n, 1, 17), Chain<TypeParam>(n),
                                             EqualRates<TypeParam>(n)};
     for (size_t kind = 0; kind < 3; ++kind) {

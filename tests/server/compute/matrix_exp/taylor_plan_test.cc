@@ -54,6 +54,30 @@ TEST(TaylorPlan, PowersThatGrowSlowlyNeedFewerSquaringsThanTheNorm) {
   EXPECT_EQ(plan->squarings, 1);
 }
 
+TEST(TaylorPlan, TwoPowersTakeDegree15WhereEightIsTooFew) {
+  EXPECT_EQ(PlanTaylorOfTwoPowers<double>(Normal(2.58e-8, {1, 2})).degree, 2);
+  EXPECT_EQ(PlanTaylorOfTwoPowers<double>(Normal(4.99e-2, {1, 2})).degree, 8);
+  for (double norm : {0.666, 1.3, 5.0, 100.0, 1e10}) {
+    const TaylorPlan plan = PlanTaylorOfTwoPowers<double>(Normal(norm, {1, 2}));
+    const double step = std::ldexp(norm, -static_cast<int>(plan.squarings));
+    EXPECT_EQ(plan.degree, 15);
+    EXPECT_LE(step, 0.6661028) << norm;
+    EXPECT_TRUE(plan.squarings == 0 || step > 0.6661027 / 2) << norm;
+    EXPECT_LE(plan.truncation, 1);
+  }
+}
+
+TEST(TaylorPlan, FurtherPowersSaveSquarings) {
+  // |B| = |B^2| = |B^4| = |B^8| = |B^9| = 8. The remainder of degree 15 begins with |B^16| <= 64; of all exponents
+  // above 15, 17 = 9 + 8 and 23 = 9 + 8 + 4 + 2 take most norms: (3 + 3 - 3 - 0.5) / 16 and (12 - 3 - 3.5) / 22, which is
+  // 1 / 4. The limit is 3 / 9 - 1 / 2. So the step is 2^0.25 beside theta = 2^-0.586. Without them 17 takes nine:
+  // (27 - 3 - 0.5) / 16.
+  const std::vector<PowerNorm> two = {{1, 3}, {2, 3}};
+  const std::vector<PowerNorm> all = {{1, 3}, {2, 3}, {4, 3}, {8, 3}, {9, 3}};
+  EXPECT_EQ(PlanTaylorOfTwoPowers<double>(all).squarings, 1);
+  EXPECT_EQ(PlanTaylorOfTwoPowers<double>(two).squarings, 3);
+}
+
 TEST(TaylorPlan, KeepsTheRangeWherePowersCancel) {
   const auto plan = PlanTaylor<float>(std::vector<PowerNorm>{{1, 100.0}, {2, -1000.0}, {3, -1000.0}, {6, -1000.0}});
   ASSERT_TRUE(plan.has_value());

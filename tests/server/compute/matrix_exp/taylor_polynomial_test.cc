@@ -58,6 +58,26 @@ TEST(TaylorPolynomial, Degree8MultipliesOut) {
   ExpectTaylor(Sum(Of(taylor8::kRest), Product(left, right)), 8, kTolerance);
 }
 
+// It has a term of degree 16 too, which the plan knows of: 0.5457 / 16!, computed with 60 digits.
+TEST(TaylorPolynomial, Degree15MultipliesOut) {
+  const Coefficients square = {0, 0, 1};
+  const Coefficients inner = Product(square, Of(taylor15::kInner));
+  const Coefficients left = Sum(Of(taylor15::kLeft), inner);
+  const Coefficients right = Sum(Of(taylor15::kRight), inner);
+  const Coefficients outer = Sum(Sum(Of(taylor15::kRest), inner, taylor15::kRestInner), Product(left, right));
+  const Coefficients last_left = Sum(Of(taylor15::kLastLeft), outer);
+  const Coefficients last_right = Sum(Sum(Of(taylor15::kLastRight), inner, taylor15::kLastRightInner), outer);
+  Coefficients all = Sum(Sum(Of(taylor15::kLastRest), inner, taylor15::kLastRestInner), outer,
+                         taylor15::kLastRestOuter);
+  all = Sum(all, Product(last_left, last_right));
+  constexpr double kFactorial16 = 20922789888000.0;
+  EXPECT_NEAR(static_cast<double>(all[16]) * kFactorial16, 0.5457435, 1e-6);
+  all[16] = 0;
+  ExpectTaylor(all, 15, kTolerance);
+  EXPECT_EQ(static_cast<double>(all[0]), 1);
+  EXPECT_EQ(static_cast<double>(all[1]), 1);
+}
+
 TEST(TaylorPolynomial, Degree18MultipliesOut) {
   const Coefficients inner = Product(Of(taylor18::kL1), Of(taylor18::kL5));
   const Coefficients right = Sum(Of(taylor18::kL4), inner);
@@ -74,7 +94,7 @@ TEST(TaylorPolynomial, ScaledIsThePolynomialOfTheScaledMatrix) {
 }
 
 TEST(TaylorPolynomial, MagnitudeIsAtLeastTheValue) {
-  for (int degree : {2, 4, 8, 18}) {
+  for (int degree : {2, 4, 8, 15, 18}) {
     for (double x : {1e-3, 0.1, 1.0}) EXPECT_GE(PolynomialMagnitude(degree, {x, x * x, x * x * x}), 1 + x);
   }
 }

@@ -1,7 +1,6 @@
-// The decompositions that exponentials of symmetric and skew-symmetric matrices need. LAPACK is declared and called in
-// lapack.cc alone. Thread-safe; each call runs on the calling thread, cancellation is polled between its stages.
-#ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_LAPACK_H_
-#define ATTEND_SERVER_COMPUTE_MATRIX_EXP_LAPACK_H_
+// The decompositions that exponentials of symmetric and skew-symmetric matrices need, by LAPACK. Thread-safe.
+#ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_DECOMPOSITIONS_H_
+#define ATTEND_SERVER_COMPUTE_MATRIX_EXP_DECOMPOSITIONS_H_
 
 #include <cstdint>
 
@@ -15,23 +14,24 @@ namespace attend::compute {
 // RESOURCE_EXHAUSTED for n > 32768 (LAPACK counts in 32 bits), INTERNAL where an iteration does not converge.
 
 // a [n, n] symmetric = vectors^T diag(values) vectors; values ascend, row i of vectors [n, n] is the eigenvector of
-// values[i]. Overwrites a. Householder reduction to tridiagonal form, then divide and conquer (dsytrd, dstedc, dormtr).
+// values[i]. Overwrites a. Householder reduction to tridiagonal form and back in panels on the executor's threads
+// (dlatrd, dormqr), divide and conquer between them in one call on the calling thread (dstedc).
 absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
                             double* values, double* vectors);
 
 // a [n, n] skew-symmetric = q^T t q with t tridiagonal: t[i + 1, i] = subdiagonal[i] = -t[i, i + 1]. Overwrites a with
-// the orthogonal q. (dgehrd, dorghr)
+// the orthogonal q. Two calls on the calling thread (dgehrd, dorghr), cancellation polled between them.
 absl::Status SkewTridiagonal(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
                              double* subdiagonal);
 
 // The singular value decomposition ut^T diag(values) v^T of a lower bidiagonal matrix [n, n]; ut, v [n, n]; values (in:
-// the diagonal) descend; overwrites subdiagonal [n - 1]. (dbdsdc)
-absl::Status BidiagonalSvd(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* values,
-                           double* subdiagonal, double* ut, double* v);
+// the diagonal) descend; overwrites subdiagonal [n - 1]. One call on the calling thread (dbdsdc).
+absl::Status LowerBidiagonalSvd(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* values,
+                                double* subdiagonal, double* ut, double* v);
 
 // Bytes of working memory beyond the arguments: of the first two at n, of the third at (n + 1) / 2.
-double LapackWorkspaceBytes(int64_t n);
+double DecompositionBytes(int64_t n);
 
 }  // namespace attend::compute
 
-#endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_LAPACK_H_
+#endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_DECOMPOSITIONS_H_

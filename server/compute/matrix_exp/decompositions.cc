@@ -1,0 +1,77 @@
+#include "server/compute/matrix_exp/decompositions.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "server/compute/lapack.h"
+#include "server/compute/matrix_exp/tridiagonal.h"
+
+namespace attend::compute {
+namespace {
+
+absl::Status CheckSize(int64_t n) {
+  if (n <= 32768) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("a decomposition of ", n, " rows: at most 32768 are possible"));
+}
+
+absl::Status Converged(bool converged, const char* what) {
+  return converged ? absl::OkStatus() : absl::InternalError(absl::StrCat(what, " did not converge"));
+}
+
+runtime::Buffer Doubles(runtime::BufferPool& pool, int64_t count) {
+  return pool.AllocateArray<double>(static_cast<size_t>(count));
+}
+
+}  // namespace
+
+absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
+                            double* values, double* vectors) {
+  if (absl::Status fits = CheckSize(n); !fits.ok()) return fits;
+  const runtime::Buffer beside = Doubles(pool, 2 * n);
+  const lapack::Tridiagonal to{values, beside.as<double>(), beside.as<double>() + n};
+  const lapack::ColumnMajor matrix{a, n, n, n};
+  if (auto done = ReduceToTridiagonal(executor, pool, matrix, to); !done.ok()) return done;
+  {
+    const runtime::Buffer work = Doubles(pool, lapack::TridiagonalWork(n));
+    const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(3 + 5 * n));
+    const bool converged = lapack::TridiagonalEigen(n, values, to.subdiagonal, vectors, work.as<double>(),
+                                                    integers.as<int>());
+    if (auto done = Converged(converged, "dstedc"); !done.ok()) return done;
+  }
+  if (auto wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
+  return ApplyTridiagonalReflectors(executor, pool, matrix, to.factors, {vectors, n, n, n});
+}
+
+absl::Status SkewTridiagonal(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
+                             double* subdiagonal) {
+  if (absl::Status fits = CheckSize(n); !fits.ok()) return fits;
+  const runtime::Buffer work = Doubles(pool, lapack::HessenbergWork(n));
+  const runtime::Buffer factors = Doubles(pool, n);
+  const lapack::ColumnMajor matrix{a, n, n, n};
+  // Read column by column, a is its transpose, -a; its Hessenberg form is tridiagonal.
+  lapack::ReduceToHessenberg(matrix, factors.as<double>(), work.as<double>());
+  for (int64_t i = 0; i + 1 < n; ++i) subdiagonal[i] = -*matrix.at(i + 1, i);
+  if (absl::Status wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
+  lapack::FormHessenbergQ(matrix, factors.as<double>(), work.as<double>());
+  return executor.cancellation().Check();
+}
+
+absl::Status LowerBidiagonalSvd(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* values,
+                                double* subdiagonal, double* ut, double* v) {
+  if (absl::Status fits = CheckSize(n); !fits.ok()) return fits;
+  const runtime::Buffer work = Doubles(pool, lapack::BidiagonalWork(n));
+  const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(8 * n));
+  // LAPACK writes u and v^T column by column: read row by row they are u^T and v.
+  const bool converged = lapack::BidiagonalSvd(lapack::Triangle::kLower, n, values, subdiagonal, ut, v,
+                                               work.as<double>(), integers.as<int>());
+  if (auto done = Converged(converged, "dbdsdc"); !done.ok()) return done;
+  return executor.cancellation().Check();
+}
+
+double DecompositionBytes(int64_t n) {
+  const auto size = static_cast<double>(n);
+  return 8 * (static_cast<double>(std::max(lapack::TridiagonalWork(n), lapack::HessenbergWork(n))) + 8 * size) +
+         TridiagonalBytes(n);
+}
+
+}  // namespace attend::compute
