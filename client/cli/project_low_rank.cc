@@ -26,7 +26,7 @@ class ProjectLowRank : public ProjectKind {
         ->excludes(rank)
         ->group("Input");
     app->add_option("--max-distance-over-best", most_over_best_,
-                    "By rank: so many times the best distance is near enough, at least 1; 1: exact [1.0001]")
+                    "By rank: near enough is so many times the best; 1: exact [1.0001]")
         ->type_name("NUMBER")
         ->group("Input");
     input_type_.Declare(*app, "Input");

@@ -252,39 +252,6 @@ testing::AssertionResult AllNear(const std::vector<double>& got, const std::vect
                                      << ", off by " << largest << ", allowed " << tolerance;
 }
 
-template <typename T>
-void ExpectAgreement(const AttentionCase& c) {
-  const runtime::Cancellation cancellation;
-  runtime::InlineExecutor executor(cancellation);
-  const Answer want = Oracle(c);
-  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<T>::epsilon());
-  Answer got;
-  const absl::Status done = RunCase<T>(c, executor, Wanted::kEverything, got);
-  ASSERT_TRUE(done.ok()) << c.name << ": " << done;
-  EXPECT_TRUE(AllNear(got.output, want.output, tolerance.output)) << c.name << " output";
-  EXPECT_TRUE(AllNear(got.weights, want.weights, tolerance.weight)) << c.name << " weights";
-  EXPECT_TRUE(AllNear(got.scores, want.scores, tolerance.score)) << c.name << " scores";
-  EXPECT_TRUE(AllNear(got.lse, want.lse, tolerance.lse)) << c.name << " lse";
-  EXPECT_TRUE(AllNear(got.entropy, want.entropy, tolerance.entropy)) << c.name << " entropy";
-  Answer alone;
-  ASSERT_TRUE(RunCase<T>(c, executor, Wanted::kOutputOnly, alone).ok()) << c.name;
-  EXPECT_TRUE(AllNear(alone.output, want.output, tolerance.output)) << c.name << " output, wanted alone";
-}
-
-template <typename T>
-void ExpectRowsAgree(const AttentionCase& c) {
-  const runtime::Cancellation cancellation;
-  runtime::InlineExecutor executor(cancellation);
-  const Answer want = Oracle(c);
-  const Tolerance tolerance = ToleranceFor(c, std::numeric_limits<T>::epsilon());
-  Answer got;
-  const absl::Status done = RunCase<T>(c, executor, Wanted::kRows, got);
-  ASSERT_TRUE(done.ok()) << c.name << ": " << done;
-  EXPECT_TRUE(AllNear(got.output, want.output, tolerance.output)) << c.name << " output";
-  EXPECT_TRUE(AllNear(got.lse, want.lse, tolerance.lse)) << c.name << " lse";
-  EXPECT_TRUE(AllNear(got.entropy, want.entropy, tolerance.entropy)) << c.name << " entropy";
-}
-
 template class ScoreParameters<float>;
 template class ScoreParameters<double>;
 template AttentionProblem<float> ProblemWithoutHeads(const AttentionCase&, const std::vector<float>&,
@@ -293,9 +260,5 @@ template AttentionProblem<double> ProblemWithoutHeads(const AttentionCase&, cons
                                                       const ScoreParameters<double>&);
 template absl::Status RunCase<float>(const AttentionCase&, runtime::Executor&, runtime::BufferPool&, Wanted, Answer&);
 template absl::Status RunCase<double>(const AttentionCase&, runtime::Executor&, runtime::BufferPool&, Wanted, Answer&);
-template void ExpectAgreement<float>(const AttentionCase&);
-template void ExpectAgreement<double>(const AttentionCase&);
-template void ExpectRowsAgree<float>(const AttentionCase&);
-template void ExpectRowsAgree<double>(const AttentionCase&);
 
 }  // namespace attend::compute
