@@ -114,7 +114,9 @@ class AttentionOperation final : public Operation {
     if (settings_.want_diagnostics || std::holds_alternative<compute::GeneratorExpNormalization>(attention.normalization)) {
       return false;
     }
-    return Flops() + kFlopsOfExponential * Elements(MatrixShape()) <= kBriefFlops;
+    const auto heads = static_cast<double>(attention.batch) * static_cast<double>(attention.heads);
+    const double flops = Flops() + kFlopsOfExponential * Elements(MatrixShape()) + kFlopsToBegin * heads;
+    return flops <= kBriefFlops;
   }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {

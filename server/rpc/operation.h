@@ -17,8 +17,9 @@
 
 namespace attend::rpc {
 
-// Floating-point operations that a core does in some 0.2 ms.
+// Floating-point operations that a core does in some 0.2 ms, and those in whose time it begins a head or a matrix.
 inline constexpr double kBriefFlops = 1.5e7;
+inline constexpr double kFlopsToBegin = 1e5;
 
 // A decoded, validated request that can be run once. Not thread-safe.
 class Operation {
@@ -34,7 +35,7 @@ class Operation {
   // Floating-point operations of the algorithm. Exact after Run at the latest.
   virtual double Flops() const = 0;
 
-  // Whether Run surely takes less than a millisecond on one thread.
+  // Whether Run surely takes less than a millisecond on one thread, if its results are no more than a megabyte.
   virtual bool Brief() const { return false; }
 
   // Computes. Results are allocated here, after the wrapper has checked the sizes above.
