@@ -111,7 +111,8 @@ class AttentionOperation final : public Operation {
   bool Brief() const override {
     constexpr double kFlopsOfExponential = 64;
     const auto& attention = problem_.attention;
-    if (settings_.want_diagnostics || std::holds_alternative<compute::GeneratorExpNormalization>(attention.normalization)) {
+    if (settings_.want_diagnostics ||
+        std::holds_alternative<compute::GeneratorExpNormalization>(attention.normalization)) {
       return false;
     }
     const auto heads = static_cast<double>(attention.batch) * static_cast<double>(attention.heads);

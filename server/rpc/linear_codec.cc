@@ -52,9 +52,7 @@ class LinearOperation final : public Operation {
     return unconverted + compute::LinearWorkspaceBytes(problem_, workers);
   }
   double Flops() const override { return compute::LinearFlops(problem_); }
-  bool Brief() const override {
-    return Flops() + kFlopsToBegin * static_cast<double>(in_.w.size()) <= kBriefFlops;
-  }
+  bool Brief() const override { return Flops() + kFlopsToBegin * static_cast<double>(in_.w.size()) <= kBriefFlops; }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     std::vector<T*> to;
