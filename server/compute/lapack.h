@@ -77,12 +77,8 @@ void ReduceSymmetric(const ColumnMajor& a, const Tridiagonal& to);
 bool TridiagonalEigen(int64_t n, double* diagonal, double* subdiagonal, double* vectors, double* work, int* integers);
 int64_t TridiagonalWork(int64_t n);
 
-// a [n, n] = Q H Q^T: the Hessenberg H on, above and just below the diagonal, reflectors below. factors: [n]; work:
-// HessenbergWork(n). (dgehrd)
-void ReduceToHessenberg(const ColumnMajor& a, double* factors, double* work);
-// a = Q of these reflectors. (dorghr)
-void FormHessenbergQ(const ColumnMajor& a, const double* factors, double* work);
-int64_t HessenbergWork(int64_t n);
+// y [a.cols] = factor a^T x, x [a.rows] (dgemv).
+void TimesTransposed(double factor, const ColumnMajor& a, const double* x, double* y);
 
 // As Qr, of a's columns in an order such that |R_kk| falls; pivots: [cols]. work: PivotedQrWork(cols). (dgeqp3)
 void PivotedQr(const ColumnMajor& a, int* pivots, double* factors, double* work);
