@@ -35,8 +35,8 @@ absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& po
   {
     const runtime::Buffer work = Doubles(pool, lapack::TridiagonalWork(n));
     const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(3 + 5 * n));
-    const bool converged = lapack::TridiagonalEigen(n, values, to.subdiagonal, vectors, work.as<double>(),
-                                                    integers.as<int>());
+    const bool converged =
+        lapack::TridiagonalEigen(n, values, to.subdiagonal, vectors, work.as<double>(), integers.as<int>());
     if (auto done = Converged(converged, "dstedc"); !done.ok()) return done;
   }
   if (auto wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
