@@ -14,16 +14,14 @@ void dgebd2_(const int* m, const int* n, double* a, const int* lda, double* d, d
              double* work, int* info);
 void dbdsdc_(const char* uplo, const char* compq, const int* n, double* d, double* e, double* u, const int* ldu,
              double* vt, const int* ldvt, double* q, int* iq, double* work, int* iwork, int* info, size_t, size_t);
-void dlatrd_(const char* uplo, const int* n, const int* nb, double* a, const int* lda, double* e, double* tau, double* w,
-             const int* ldw, size_t);
+void dlatrd_(const char* uplo, const int* n, const int* nb, double* a, const int* lda, double* e, double* tau,
+             double* w, const int* ldw, size_t);
 void dsytd2_(const char* uplo, const int* n, double* a, const int* lda, double* d, double* e, double* tau, int* info,
              size_t);
 void dstedc_(const char* compz, const int* n, double* d, double* e, double* z, const int* ldz, double* work,
              const int* lwork, int* iwork, const int* liwork, int* info, size_t);
-void dgehrd_(const int* n, const int* ilo, const int* ihi, double* a, const int* lda, double* tau, double* work,
-             const int* lwork, int* info);
-void dorghr_(const int* n, const int* ilo, const int* ihi, double* a, const int* lda, const double* tau, double* work,
-             const int* lwork, int* info);
+void dgemv_(const char* trans, const int* m, const int* n, const double* alpha, const double* a, const int* lda,
+            const double* x, const int* incx, const double* beta, double* y, const int* incy, size_t);
 void dormqr_(const char* side, const char* trans, const int* m, const int* n, const int* k, const double* a,
              const int* lda, const double* tau, double* c, const int* ldc, double* work, const int* lwork, int* info,
              size_t, size_t);
@@ -141,21 +139,12 @@ bool TridiagonalEigen(int64_t n, double* diagonal, double* subdiagonal, double* 
 
 int64_t TridiagonalWork(int64_t n) { return n * n + 4 * n + 1; }
 
-void ReduceToHessenberg(const ColumnMajor& a, double* factors, double* work) {
+void TimesTransposed(double factor, const ColumnMajor& a, const double* x, double* y) {
   UseOneThread();
-  const int one = 1, n = Int(a.rows), lda = Int(a.ld), size = Int(HessenbergWork(a.rows));
-  int info = 0;
-  dgehrd_(&n, &one, &n, a.data, &lda, factors, work, &size, &info);
+  const int m = Int(a.rows), n = Int(a.cols), lda = Int(a.ld), one = 1;
+  const double none = 0;
+  dgemv_("T", &m, &n, &factor, a.data, &lda, x, &one, &none, y, &one, 1);
 }
-
-void FormHessenbergQ(const ColumnMajor& a, const double* factors, double* work) {
-  UseOneThread();
-  const int one = 1, n = Int(a.rows), lda = Int(a.ld), size = Int(HessenbergWork(a.rows));
-  int info = 0;
-  dorghr_(&n, &one, &n, a.data, &lda, factors, work, &size, &info);
-}
-
-int64_t HessenbergWork(int64_t n) { return n * kBlock + kTriangularFactors; }
 
 void PivotedQr(const ColumnMajor& a, int* pivots, double* factors, double* work) {
   UseOneThread();

@@ -58,7 +58,8 @@ absl::Status Split(runtime::Executor& executor, T alpha, const Operand<T>& a, co
   for (int64_t begin = 0; begin < a.cols; begin += length) {
     const int64_t terms = std::min(length, a.cols - begin);
     const T add_to = begin == 0 ? beta : T{1};
-    if (auto done = SplitPart(executor, alpha, Columns(a, begin, terms), Rows(b, begin, terms), add_to, c); !done.ok()) {
+    if (auto done = SplitPart(executor, alpha, Columns(a, begin, terms), Rows(b, begin, terms), add_to, c);
+        !done.ok()) {
       return done;
     }
   }

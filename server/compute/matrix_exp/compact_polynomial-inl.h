@@ -45,7 +45,13 @@ class CompactPolynomial {
  public:
   // powers: C, C^2, C^3 and C^6, the last two only read for degree 18. The result takes the place of spare[0].
   CompactPolynomial(int64_t n, int64_t stride, const std::array<const T*, 4>& powers, const std::array<T*, 4>& spare)
-      : n_(n), stride_(stride), powers_(powers), value_(spare[0]), outer_(spare[1]), left_(spare[2]), right_(spare[3]) {}
+      : n_(n),
+        stride_(stride),
+        powers_(powers),
+        value_(spare[0]),
+        outer_(spare[1]),
+        left_(spare[2]),
+        right_(spare[3]) {}
 
   // `degree` is 2, 4, 8, 15 or 18.
   void Evaluate(int degree, double x) const {
@@ -116,9 +122,9 @@ class CompactPolynomial {
 
   void Evaluate8(double x) const {
     MultiplyInner(taylor8::kInner, x);
-    Mix<3, 3>({Three(taylor8::kLeft, x, 1), Three(taylor8::kRight, x, taylor8::kRightInner),
-               Three(taylor8::kRest, x, 0)},
-              {powers_[0], powers_[1], value_}, {left_, right_, value_});
+    Mix<3, 3>(
+        {Three(taylor8::kLeft, x, 1), Three(taylor8::kRight, x, taylor8::kRightInner), Three(taylor8::kRest, x, 0)},
+        {powers_[0], powers_[1], value_}, {left_, right_, value_});
     AddIdentity(taylor8::kRight[0], right_);
     AddIdentity(taylor8::kRest[0], value_);
     AddProduct(left_, right_, value_);
@@ -126,9 +132,9 @@ class CompactPolynomial {
 
   void Evaluate15(double x) const {
     MultiplyInner(taylor15::kInner, x);
-    Mix<3, 3>({Three(taylor15::kLeft, x, 1), Three(taylor15::kRight, x, 1),
-               Three(taylor15::kRest, x, taylor15::kRestInner)},
-              {powers_[0], powers_[1], value_}, {left_, right_, outer_});
+    Mix<3, 3>(
+        {Three(taylor15::kLeft, x, 1), Three(taylor15::kRight, x, 1), Three(taylor15::kRest, x, taylor15::kRestInner)},
+        {powers_[0], powers_[1], value_}, {left_, right_, outer_});
     AddProduct(left_, right_, outer_);
     Mix<3, 4>({Four(taylor15::kLastLeft, x, 0, 1), Four(taylor15::kLastRight, x, taylor15::kLastRightInner, 1),
                Four(taylor15::kLastRest, x, taylor15::kLastRestInner, taylor15::kLastRestOuter)},

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/lapack.h"
+#include "server/compute/matrix_exp/skew_tridiagonal.h"
 #include "server/compute/matrix_exp/tridiagonal.h"
 
 namespace attend::compute {
@@ -34,8 +35,8 @@ absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& po
   {
     const runtime::Buffer work = Doubles(pool, lapack::TridiagonalWork(n));
     const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(3 + 5 * n));
-    const bool converged = lapack::TridiagonalEigen(n, values, to.subdiagonal, vectors, work.as<double>(),
-                                                    integers.as<int>());
+    const bool converged =
+        lapack::TridiagonalEigen(n, values, to.subdiagonal, vectors, work.as<double>(), integers.as<int>());
     if (auto done = Converged(converged, "dstedc"); !done.ok()) return done;
   }
   if (auto wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
@@ -45,15 +46,18 @@ absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& po
 absl::Status SkewTridiagonal(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
                              double* subdiagonal) {
   if (absl::Status fits = CheckSize(n); !fits.ok()) return fits;
-  const runtime::Buffer work = Doubles(pool, lapack::HessenbergWork(n));
   const runtime::Buffer factors = Doubles(pool, n);
+  // Read column by column, a is its transpose, -a.
   const lapack::ColumnMajor matrix{a, n, n, n};
-  // Read column by column, a is its transpose, -a; its Hessenberg form is tridiagonal.
-  lapack::ReduceToHessenberg(matrix, factors.as<double>(), work.as<double>());
+  if (auto done = ReduceSkewToTridiagonal(executor, pool, matrix, factors.as<double>()); !done.ok()) return done;
   for (int64_t i = 0; i + 1 < n; ++i) subdiagonal[i] = -*matrix.at(i + 1, i);
-  if (absl::Status wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
-  lapack::FormHessenbergQ(matrix, factors.as<double>(), work.as<double>());
-  return executor.cancellation().Check();
+  const runtime::Buffer memory = Doubles(pool, n * n);
+  double* const q = memory.as<double>();
+  std::fill_n(q, n * n, 0.0);
+  for (int64_t i = 0; i < n; ++i) q[i * n + i] = 1;
+  const auto done = ApplyTridiagonalReflectors(executor, pool, matrix, factors.as<double>(), {q, n, n, n});
+  std::copy_n(q, n * n, a);
+  return done;
 }
 
 absl::Status LowerBidiagonalSvd(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* values,
@@ -70,8 +74,8 @@ absl::Status LowerBidiagonalSvd(runtime::Executor& executor, runtime::BufferPool
 
 double DecompositionBytes(int64_t n) {
   const auto size = static_cast<double>(n);
-  return 8 * (static_cast<double>(std::max(lapack::TridiagonalWork(n), lapack::HessenbergWork(n))) + 8 * size) +
-         TridiagonalBytes(n);
+  return 8 * (static_cast<double>(lapack::TridiagonalWork(n)) + 8 * size) +
+         std::max(TridiagonalBytes(n), SkewTridiagonalBytes(n));
 }
 
 }  // namespace attend::compute

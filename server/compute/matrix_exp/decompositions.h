@@ -20,7 +20,7 @@ absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& po
                             double* values, double* vectors);
 
 // a [n, n] skew-symmetric = q^T t q with t tridiagonal: t[i + 1, i] = subdiagonal[i] = -t[i, i + 1]. Overwrites a with
-// the orthogonal q. Two calls on the calling thread (dgehrd, dorghr), cancellation polled between them.
+// the orthogonal q. In panels on the executor's threads.
 absl::Status SkewTridiagonal(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
                              double* subdiagonal);
 

@@ -79,7 +79,8 @@ absl::Status SumTerms(runtime::Executor& executor, int64_t n, absl::Span<const T
       coefficients[k] = terms[k].coefficient;
       matrices[k] = terms[k].matrix + begin * n;
     }
-    CombineAny((end - begin) * n, static_cast<int>(terms.size()), coefficients.data(), matrices.data(), out + begin * n);
+    CombineAny((end - begin) * n, static_cast<int>(terms.size()), coefficients.data(), matrices.data(),
+               out + begin * n);
     if (identity == 0) return;
     for (int64_t i = begin; i < end; ++i) out[i * n + i] += identity;
   });

@@ -1,5 +1,5 @@
-// Passes over the entries of whole matrices, vectorized, in panels on the executor's threads. Thread-safe. T is float or
-// double. Errors are the executor's.
+// Passes over the entries of whole matrices, vectorized, in panels on the executor's threads. Thread-safe. T is float
+// or double. Errors are the executor's.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_ENTRYWISE_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_ENTRYWISE_H_
 

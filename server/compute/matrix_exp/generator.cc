@@ -10,6 +10,7 @@
 #include "server/compute/matrix_exp/generator_plan.h"
 #include "server/compute/matrix_exp/generator_rates.h"
 #include "server/compute/matrix_exp/wide_matrix.h"
+#include "server/compute/panels.h"
 
 namespace attend::compute {
 namespace {
@@ -104,17 +105,22 @@ absl::Status Square(runtime::Executor& executor, runtime::BufferPool& pool, int 
 }
 
 template <typename T>
-double NormOne(const Matrix<const T>& g, double time, const Rates& rates) {
+absl::Status NormOne(runtime::Executor& executor, const Matrix<const T>& g, double time, const Rates& rates,
+                     double& norm) {
   const PowerOfTwo to_unit(-rates.g_exponent);
-  double largest = 0;
-  for (int64_t j = 0; j < g.cols; ++j) {
-    double sum = rates.row[static_cast<size_t>(j)].hi;
+  std::vector<double> sums(static_cast<size_t>(g.cols));
+  const auto done = ForEachBand(executor, g.rows, g.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j) sums[static_cast<size_t>(j)] = rates.row[static_cast<size_t>(j)].hi;
     for (int64_t i = 0; i < g.rows; ++i) {
-      if (i != j) sum += to_unit(static_cast<double>(g.row(i)[j]));
+      for (int64_t j = begin; j < end; ++j) {
+        if (i != j) sums[static_cast<size_t>(j)] += to_unit(static_cast<double>(g.row(i)[j]));
+      }
     }
-    largest = std::max(largest, sum);
-  }
-  return std::min(std::ldexp(largest * rates.time_mantissa, rates.exponent), std::numeric_limits<double>::max());
+  });
+  double largest = 0;
+  for (double sum : sums) largest = std::max(largest, sum);
+  norm = std::min(std::ldexp(largest * rates.time_mantissa, rates.exponent), std::numeric_limits<double>::max());
+  return done;
 }
 
 template <typename T>
@@ -136,17 +142,23 @@ double ErrorBound(int64_t n, const MatrixExpReport& report) {
 }
 
 template <typename T>
-void MeasureResult(const Matrix<T>& result, MatrixExpReport& report) {
-  report.row_sum_error = 0;
-  report.min_entry = result.rows > 0 ? std::numeric_limits<double>::infinity() : 0;
-  for (int64_t i = 0; i < result.rows; ++i) {
-    DoubleDouble sum{-1, 0};
-    for (int64_t j = 0; j < result.cols; ++j) {
-      sum = sum + static_cast<double>(result.row(i)[j]);
-      report.min_entry = std::min(report.min_entry, static_cast<double>(result.row(i)[j]));
+absl::Status MeasureResult(runtime::Executor& executor, const Matrix<T>& result, MatrixExpReport& report) {
+  std::vector<double> errors(static_cast<size_t>(result.rows), 0);
+  std::vector<double> least(static_cast<size_t>(result.rows), std::numeric_limits<double>::infinity());
+  const auto done = ForEachPanel(executor, result.rows, result.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      double& smallest = least[static_cast<size_t>(i)];
+      DoubleDouble sum{-1, 0};
+      for (int64_t j = 0; j < result.cols; ++j) {
+        sum = sum + static_cast<double>(result.row(i)[j]);
+        smallest = std::min(smallest, static_cast<double>(result.row(i)[j]));
+      }
+      errors[static_cast<size_t>(i)] = std::fabs(sum.hi + sum.lo);
     }
-    report.row_sum_error = std::max(report.row_sum_error, std::fabs(sum.hi + sum.lo));
-  }
+  });
+  report.row_sum_error = errors.empty() ? 0 : *std::max_element(errors.begin(), errors.end());
+  report.min_entry = least.empty() ? 0 : *std::min_element(least.begin(), least.end());
+  return done;
 }
 
 double Log2(DoubleDouble a) { return std::log2(a.hi); }
@@ -192,10 +204,11 @@ absl::Status ScaleSumSquare(runtime::Executor& executor, runtime::BufferPool& po
     if (settled || squarings == plan.squarings) break;
   }
   report.degree = static_cast<uint32_t>(plan.degree());
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < n; ++j) result.row(i)[j] = static_cast<T>(value.hi()[i * n + j]);
-  }
-  return absl::OkStatus();
+  return ForEachPanel(executor, n, n, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t j = 0; j < n; ++j) result.row(i)[j] = static_cast<T>(value.hi()[i * n + j]);
+    }
+  });
 }
 
 }  // namespace
@@ -209,12 +222,11 @@ absl::Status GeneratorExp(runtime::Executor& executor, runtime::BufferPool& pool
   if (time == 0 || rates.largest.hi == 0) {
     SetIdentity(result);
   } else {
-    report.norm1 = NormOne(g, time, rates);
+    if (auto done = NormOne(executor, g, time, rates, report.norm1); !done.ok()) return done;
     if (auto done = ScaleSumSquare(executor, pool, g, rates, result, report); !done.ok()) return done;
     report.error_bound = ErrorBound<T>(g.rows, report);
   }
-  MeasureResult(result, report);
-  return absl::OkStatus();
+  return MeasureResult(executor, result, report);
 }
 
 template absl::Status GeneratorExp(runtime::Executor&, runtime::BufferPool&, const Matrix<const float>&, double,

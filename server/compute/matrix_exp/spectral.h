@@ -18,8 +18,8 @@ namespace attend::compute {
 //
 //   exp(t A) = 2^exponent (identity I + Z^T F(t) Z),   F(t) small where t A is small
 //
-// Sources: decompositions.h; Ward and Gray 1978 (a skew-symmetric matrix by the singular values of a bidiagonal one of half its
-// size); Daleckii and Krein 1965 (the derivative in the eigenbasis).
+// Sources: decompositions.h; Ward and Gray 1978 (a skew-symmetric matrix by the singular values of a bidiagonal one of
+// half its size); Daleckii and Krein 1965 (the derivative in the eigenbasis).
 class Spectral {
  public:
   virtual ~Spectral() = default;
@@ -45,9 +45,9 @@ class Spectral {
   virtual absl::Status Polish(runtime::Executor& executor, runtime::BufferPool& pool,
                               const Matrix<double>& exponential) const = 0;
 
-  // One step of Ogita and Aishima 2018 (Iterative refinement for symmetric eigenvalue decomposition), in double and from
-  // residuals: eigenvalues and vectors are some ulps of |A| off before it, about one after it. a: A in the units of the
-  // eigenvalues.
+  // One step of Ogita and Aishima 2018 (Iterative refinement for symmetric eigenvalue decomposition), in double and
+  // from residuals: eigenvalues and vectors are some ulps of |A| off before it, about one after it. a: A in the units
+  // of the eigenvalues.
   absl::Status Refine(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<double>& a);
 
   int64_t n() const { return basis_.rows(); }

@@ -75,8 +75,8 @@ class Symmetric final : public Spectral {
     }
   }
 
-  // The symmetric part of `change` makes the basis orthogonal, the antisymmetric one turns it: kept apart, rounding stays
-  // that small.
+  // The symmetric part of `change` makes the basis orthogonal, the antisymmetric one turns it: kept apart, rounding
+  // stays that small.
   void Correct(const Matrix<double>& rest, const Matrix<double>& change) override {
     // Vectors of closer eigenvalues may turn into each other as they like.
     const double close = 1e-6 * std::max(std::fabs(values_.front()), std::fabs(values_.back()));

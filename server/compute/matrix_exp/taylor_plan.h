@@ -1,7 +1,8 @@
 // The degree of the Taylor polynomial and the number of squarings for exp(B), from norms of powers of B.
 // Pure functions; thread-safe.
 //
-// T_m(B / 2^s)^(2^s) is exp(B + E) with |E| <= unit roundoff * |B| when sum over k of |c_k| |(B / 2^s)^k| <= unit roundoff
+// T_m(B / 2^s)^(2^s) is exp(B + E) with |E| <= unit roundoff * |B| when sum over k of |c_k| |(B / 2^s)^k| <= unit
+// roundoff
 // * |B / 2^s|, where log(exp(-x) T_m(x)) = sum of c_k x^k, k > m. |B^k| is bounded by products of norms of powers at
 // hand, the least that any partition of k into their exponents gives: far below |B|^k where B is not normal, and for a
 // random matrix too. The sum holds where |B^k| <= |B| (2^s theta_m)^(k-1) 2^(d (k-m-1)) for every k > m, and theta_m is
@@ -29,8 +30,8 @@ struct PowerNorm {
   double log_norm = 0;  // log2 |B^k|_1, -infinity where the power is zero
 };
 
-// The cheapest plan of degrees 2, 4, 8 and 18, from the norms of B and B^2, and with them B^3 and B^6, which degree 18 is made of. nullopt where
-// it takes degree 18 and those two are missing.
+// The cheapest plan of degrees 2, 4, 8 and 18, from the norms of B and B^2, and with them B^3 and B^6, which degree 18
+// is made of. nullopt where it takes degree 18 and those two are missing.
 template <typename T>
 std::optional<TaylorPlan> PlanTaylor(absl::Span<const PowerNorm> norms);
 

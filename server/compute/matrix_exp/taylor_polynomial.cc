@@ -23,9 +23,8 @@ double PolynomialMagnitude(int degree, const std::array<double, 3>& norms) {
   }
   if (degree == 15) {
     const double inner = norms[1] * Magnitude(taylor15::kInner, norms);
-    const double outer =
-        (inner + Magnitude(taylor15::kLeft, norms)) * (inner + Magnitude(taylor15::kRight, norms)) +
-        taylor15::kRestInner * inner + Magnitude(taylor15::kRest, norms);
+    const double outer = (inner + Magnitude(taylor15::kLeft, norms)) * (inner + Magnitude(taylor15::kRight, norms)) +
+                         taylor15::kRestInner * inner + Magnitude(taylor15::kRest, norms);
     const double right = outer - taylor15::kLastRightInner * inner + Magnitude(taylor15::kLastRight, norms);
     return (outer + Magnitude(taylor15::kLastLeft, norms)) * right + taylor15::kLastRestOuter * outer -
            taylor15::kLastRestInner * inner + Magnitude(taylor15::kLastRest, norms);

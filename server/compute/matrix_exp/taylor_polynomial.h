@@ -11,10 +11,9 @@
 //   degree 18:  N = L_1 L_5, Q = N + L_4;  R + kappa N + (L_3 + Q) Q,  R and each L a combination of I, B, P_2, P_3
 //               and P_6 = P_3^2
 //
-// Sources: Bader, Blanes and Casas 2019; degree 15: Sastre, Ibanez and Defez 2019, its coefficients solved for anew with
-// 60 digits. Bader's degree 18 has the identity in two factors whose product rounds as 11
-// times the result; it is multiplied out here, so that R holds I + B exactly. Every coefficient is 1 / k! within 1e-15
-// of itself.
+// Sources: Bader, Blanes and Casas 2019; degree 15: Sastre, Ibanez and Defez 2019, its coefficients solved for anew
+// with 60 digits. Bader's degree 18 has the identity in two factors whose product rounds as 11 times the result; it is
+// multiplied out here, so that R holds I + B exactly. Every coefficient is 1 / k! within 1e-15 of itself.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_POLYNOMIAL_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_POLYNOMIAL_H_
 
@@ -47,7 +46,7 @@ inline constexpr Combination kInner = {0, 2.94553144027968298e-03, 4.01876161020
 inline constexpr Combination kLeft = {0, 4.01756844067356780e-01, -8.70906657683767597e-03, 0, 0};  // + Q
 inline constexpr Combination kRight = {0, 0, 3.23076288812231208e-02, 0, 0};                        // + Q
 inline constexpr Combination kRest = {0, 0, 2.33857603427129883e-02, 0, 0};
-inline constexpr double kRestInner = 5.76898851302614473e+00;                                            // times Q
+inline constexpr double kRestInner = 5.76898851302614473e+00;                                          // times Q
 inline constexpr Combination kLastLeft = {0, 2.22420917249637356e+00, 2.38107037387098722e-01, 0, 0};  // + Y
 inline constexpr Combination kLastRight = {0, -4.13027636592978291e-02, 0, 0, 0};                      // + Y
 inline constexpr double kLastRightInner = -5.79236170707326052e+00;                                    // times Q

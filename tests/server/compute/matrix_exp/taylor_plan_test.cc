@@ -69,8 +69,8 @@ TEST(TaylorPlan, TwoPowersTakeDegree15WhereEightIsTooFew) {
 
 TEST(TaylorPlan, FurtherPowersSaveSquarings) {
   // |B| = |B^2| = |B^4| = |B^8| = |B^9| = 8. The remainder of degree 15 begins with |B^16| <= 64; of all exponents
-  // above 15, 17 = 9 + 8 and 23 = 9 + 8 + 4 + 2 take most norms: (3 + 3 - 3 - 0.5) / 16 and (12 - 3 - 3.5) / 22, which is
-  // 1 / 4. The limit is 3 / 9 - 1 / 2. So the step is 2^0.25 beside theta = 2^-0.586. Without them 17 takes nine:
+  // above 15, 17 = 9 + 8 and 23 = 9 + 8 + 4 + 2 take most norms: (3 + 3 - 3 - 0.5) / 16 and (12 - 3 - 3.5) / 22, which
+  // is 1 / 4. The limit is 3 / 9 - 1 / 2. So the step is 2^0.25 beside theta = 2^-0.586. Without them 17 takes nine:
   // (27 - 3 - 0.5) / 16.
   const std::vector<PowerNorm> two = {{1, 3}, {2, 3}};
   const std::vector<PowerNorm> all = {{1, 3}, {2, 3}, {4, 3}, {8, 3}, {9, 3}};

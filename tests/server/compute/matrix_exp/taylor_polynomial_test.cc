@@ -67,8 +67,8 @@ TEST(TaylorPolynomial, Degree15MultipliesOut) {
   const Coefficients outer = Sum(Sum(Of(taylor15::kRest), inner, taylor15::kRestInner), Product(left, right));
   const Coefficients last_left = Sum(Of(taylor15::kLastLeft), outer);
   const Coefficients last_right = Sum(Sum(Of(taylor15::kLastRight), inner, taylor15::kLastRightInner), outer);
-  Coefficients all = Sum(Sum(Of(taylor15::kLastRest), inner, taylor15::kLastRestInner), outer,
-                         taylor15::kLastRestOuter);
+  Coefficients all =
+      Sum(Sum(Of(taylor15::kLastRest), inner, taylor15::kLastRestInner), outer, taylor15::kLastRestOuter);
   all = Sum(all, Product(last_left, last_right));
   constexpr double kFactorial16 = 20922789888000.0;
   EXPECT_NEAR(static_cast<double>(all[16]) * kFactorial16, 0.5457435, 1e-6);
