@@ -52,7 +52,7 @@ class AlgebraOperation final : public Operation {
     return compute::AlgebraProjection(executor, pool, problem_, output_.data<T>(), reports_);
   }
 
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     if (output_.dtype() != in_.wire_dtype) output_ = compute::ConvertTo(in_.wire_dtype, output_, pool);
     writer.AddTensor(v1::ProjectResponse::kOutputsFieldNumber, std::move(output_));
     for (const compute::AlgebraReport& report : reports_) {
@@ -61,7 +61,6 @@ class AlgebraOperation final : public Operation {
       wire.set_residual(report.residual);
       writer.AddMessage(v1::ProjectResponse::kReportsFieldNumber, wire);
     }
-    writer.AddMessage(v1::ProjectResponse::kStatsFieldNumber, stats);
   }
 
  private:

@@ -110,13 +110,16 @@ class AttentionOperation final : public Operation {
 
   bool Brief() const override {
     constexpr double kFlopsOfExponential = 64;
+    constexpr double kFlopsOfRotation = 500;  // a sine and a cosine
     const auto& attention = problem_.attention;
-    if (settings_.want_diagnostics ||
-        std::holds_alternative<compute::GeneratorExpNormalization>(attention.normalization)) {
-      return false;
+    const bool plain = std::holds_alternative<compute::SoftmaxNormalization>(attention.normalization);
+    // Tokens are left out: their width and number of heads are not bounded by the message.
+    if (!plain || settings_.want_diagnostics || in_.from_tokens || HasEmptyDimension()) return false;
+    double flops = Flops() + kFlopsOfExponential * Elements(MatrixShape());
+    flops += kFlopsToBegin * static_cast<double>(attention.batch) * static_cast<double>(attention.heads);
+    if (!std::holds_alternative<compute::NoPosition>(attention.position)) {
+      flops += kFlopsOfRotation * static_cast<double>(attention.n + attention.m) * static_cast<double>(attention.d);
     }
-    const auto heads = static_cast<double>(attention.batch) * static_cast<double>(attention.heads);
-    const double flops = Flops() + kFlopsOfExponential * Elements(MatrixShape()) + kFlopsToBegin * heads;
     return flops <= kBriefFlops;
   }
 
@@ -135,7 +138,7 @@ class AttentionOperation final : public Operation {
     return settings_.want_diagnostics ? Diagnose(executor, pool) : absl::OkStatus();
   }
 
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     const DType dtype = settings_.output_dtype;
     Write(v1::AttentionResponse::kOutputFieldNumber, dtype, std::move(output_), pool, writer);
     if (settings_.want_weights) {
@@ -157,7 +160,6 @@ class AttentionOperation final : public Operation {
       if (!distances_.empty()) AddToWire(distances_[i], diagnostics);
       writer.AddMessage(v1::AttentionResponse::kDiagnosticsFieldNumber, diagnostics);
     }
-    writer.AddMessage(v1::AttentionResponse::kStatsFieldNumber, stats);
   }
 
  private:
@@ -188,6 +190,11 @@ class AttentionOperation final : public Operation {
   bool ComparesWithSoftmax() const {
     return settings_.want_diagnostics &&
            std::holds_alternative<compute::GeneratorExpNormalization>(settings_.normalization);
+  }
+  // Then the shape may be any, whatever the message's size.
+  bool HasEmptyDimension() const {
+    const auto& a = problem_.attention;
+    return a.batch == 0 || a.heads == 0 || a.n == 0 || a.m == 0 || a.d == 0 || a.d_key == 0 || a.d_value == 0;
   }
   bool NeedsWeights() const { return settings_.want_weights || settings_.want_diagnostics; }
   bool NeedsScores() const { return settings_.want_scores || ComparesWithSoftmax(); }

@@ -171,8 +171,11 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   // Inputs in shared memory are gathered beside the message, once there is room for them too.
   void GatherRunAnswer(runtime::Executor& executor) {
     const uint64_t shared = SharedInputBytes();
-    // What is too long is refused where it is decoded.
-    if (shared == 0 || shared > environment_.max_message_bytes) return DecodeRunAnswer(executor);
+    if (shared == 0) return DecodeRunAnswer(executor);
+    if (shared > environment_.max_message_bytes) {
+      return Refuse(
+          TooLarge("the tensors in shared memory", static_cast<double>(shared), environment_.max_message_bytes));
+    }
     const uint64_t bytes = 2 * static_cast<uint64_t>(record_.request_bytes) + shared;
     if (bytes > Budget()) return Refuse(TooLarge("the request", static_cast<double>(bytes), Budget()));
     if (Reserve(bytes, &Call::DecodeRunAnswer) == Reserved::kYes) DecodeRunAnswer(executor);
@@ -241,15 +244,11 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   }
 
   void Encode() {
-    v1::CallStats stats;
-    stats.set_queue_seconds(record_.queue_seconds);
-    stats.set_decode_seconds(record_.decode_seconds);
-    stats.set_compute_seconds(record_.compute_seconds);
-    stats.set_flops(record_.flops);
-    stats.set_peak_bytes(peak_bytes_);
     WireWriter writer;
-    operation_->Encode(environment_.buffers, stats, writer);
-    AddEncodeSeconds(writer);
+    operation_->Encode(environment_.buffers, writer);
+    record_.encode_seconds = Lap();
+    // Last and once, for not every client merges a message that comes twice.
+    if (method_.stats_field != 0) writer.AddMessage(method_.stats_field, Stats());
     record_.response_bytes = static_cast<int64_t>(writer.bytes());
     response_ = ToByteBuffer(writer.Finish());
     operation_.reset();
@@ -258,13 +257,15 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     record_.encode_seconds += Lap();
   }
 
-  // Known only once the rest is encoded: a second `stats`, which parsers merge with the first.
-  void AddEncodeSeconds(WireWriter& writer) {
-    record_.encode_seconds = Lap();
-    if (method_.stats_field == 0) return;
+  v1::CallStats Stats() const {
     v1::CallStats stats;
+    stats.set_queue_seconds(record_.queue_seconds);
+    stats.set_decode_seconds(record_.decode_seconds);
+    stats.set_compute_seconds(record_.compute_seconds);
     stats.set_encode_seconds(record_.encode_seconds);
-    writer.AddMessage(method_.stats_field, stats);
+    stats.set_flops(record_.flops);
+    stats.set_peak_bytes(peak_bytes_);
+    return stats;
   }
 
   // Seconds since the last lap ended, or since the call arrived.

@@ -62,7 +62,7 @@ class CongruenceOperation final : public Operation {
     return MeasureRank(executor, pool);
   }
 
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     if (output_.dtype() != in_.wire_dtype) output_ = compute::ConvertTo(in_.wire_dtype, output_, pool);
     writer.AddTensor(v1::ProjectResponse::kOutputsFieldNumber, std::move(output_));
     if (rank_.has_value()) {
@@ -71,7 +71,6 @@ class CongruenceOperation final : public Operation {
       report.set_rank_by_qr(*rank_method_ == compute::RankMethod::kPivotedQr);
       writer.AddMessage(v1::ProjectResponse::kReportsFieldNumber, report);
     }
-    writer.AddMessage(v1::ProjectResponse::kStatsFieldNumber, stats);
   }
 
  private:

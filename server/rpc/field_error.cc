@@ -26,14 +26,22 @@ void AddViolation(absl::Status& status, absl::string_view field, absl::string_vi
   status.SetPayload(kBadRequestUrl, absl::Cord(bad_request.SerializeAsString()));
 }
 
+// What a caller sent may be of any length; the headers of an answer may not.
+std::string Shortened(absl::string_view text) {
+  constexpr size_t kLongest = 300;
+  if (text.size() <= kLongest) return std::string(text);
+  return absl::StrCat(text.substr(0, kLongest), "... (", text.size(), " characters)");
+}
+
 }  // namespace
 
-absl::Status InvalidField(absl::string_view field, absl::string_view got, absl::string_view expected) {
+absl::Status InvalidField(absl::string_view field, absl::string_view whole_got, absl::string_view expected) {
+  const std::string got = Shortened(whole_got);
   const std::string description = absl::StrCat("got ", got, ", expected ", expected);
   absl::Status status = absl::InvalidArgumentError(absl::StrCat(field, ": ", description));
   AddViolation(status, field, description);
   AddErrorInfo(status, "INVALID_FIELD",
-               {{"field", std::string(field)}, {"got", std::string(got)}, {"expected", std::string(expected)}});
+               {{"field", std::string(field)}, {"got", got}, {"expected", std::string(expected)}});
   return status;
 }
 

@@ -52,7 +52,10 @@ class LinearOperation final : public Operation {
     return unconverted + compute::LinearWorkspaceBytes(problem_, workers);
   }
   double Flops() const override { return compute::LinearFlops(problem_); }
-  bool Brief() const override { return Flops() + kFlopsToBegin * static_cast<double>(in_.w.size()) <= kBriefFlops; }
+  bool Brief() const override {
+    if (problem_.rows == 0 || problem_.d == 0) return false;  // empty tensors may have any shape
+    return Flops() + kFlopsToBegin * static_cast<double>(in_.w.size()) <= kBriefFlops;
+  }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     std::vector<T*> to;
@@ -65,12 +68,11 @@ class LinearOperation final : public Operation {
     return compute::LinearProjection(executor, pool, problem_, to);
   }
 
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     for (Tensor& output : outputs_) {
       if (output.dtype() != in_.wire_dtype) output = compute::ConvertTo(in_.wire_dtype, output, pool);
       writer.AddTensor(v1::ProjectResponse::kOutputsFieldNumber, std::move(output));
     }
-    writer.AddMessage(v1::ProjectResponse::kStatsFieldNumber, stats);
   }
 
  private:

@@ -74,7 +74,7 @@ class LowRankOperation final : public Operation {
     return compute::LowRankProjection(executor, pool, problem_, result_);
   }
 
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     const int64_t rank = result_.vt.dim(1);
     AddOutput(result_.u, {problem_.n, rank}, pool, writer);
     AddOutput(result_.singular_values, {rank}, pool, writer);
@@ -82,7 +82,6 @@ class LowRankOperation final : public Operation {
     for (const compute::LowRankReport& report : result_.reports) {
       writer.AddMessage(v1::ProjectResponse::kReportsFieldNumber, ToWire(report));
     }
-    writer.AddMessage(v1::ProjectResponse::kStatsFieldNumber, stats);
   }
 
  private:

@@ -138,7 +138,7 @@ class MatrixExpOperation final : public Operation {
     return status.ok() && in_.diagnostics ? Diagnose(executor, pool) : status;
   }
 
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     writer.AddTensor(v1::MatrixExpResponse::kResultFieldNumber, std::move(output_));
     if (in_.grad_output) writer.AddTensor(v1::MatrixExpResponse::kGradAFieldNumber, std::move(grad_a_));
     if (in_.grad_output && in_.apply_to) {
@@ -153,7 +153,6 @@ class MatrixExpOperation final : public Operation {
       *diagnostics.mutable_chain() = WireOf(chains_[i]);
       writer.AddMessage(v1::MatrixExpResponse::kDiagnosticsFieldNumber, diagnostics);
     }
-    writer.AddMessage(v1::MatrixExpResponse::kStatsFieldNumber, stats);
   }
 
  private:

@@ -55,7 +55,7 @@ class MatrixLogOperation final : public Operation {
     return compute::MatrixLog(executor, pool, problem_, result_);
   }
 
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     writer.AddTensor(v1::MatrixLogResponse::kResultFieldNumber, std::move(output_));
     if (in_.nearest_generator) {
       writer.AddTensor(v1::MatrixLogResponse::kNearestGeneratorFieldNumber, std::move(nearest_));
@@ -63,7 +63,6 @@ class MatrixLogOperation final : public Operation {
     for (const compute::MatrixLogReport& report : result_.reports) {
       writer.AddMessage(v1::MatrixLogResponse::kReportsFieldNumber, WireOf(report));
     }
-    writer.AddMessage(v1::MatrixLogResponse::kStatsFieldNumber, stats);
   }
 
  private:

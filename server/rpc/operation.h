@@ -41,8 +41,8 @@ class Operation {
   // Computes. Results are allocated here, after the wrapper has checked the sizes above.
   virtual absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) = 0;
 
-  // Writes the response, giving the results' memory away. REQUIRES: Run returned OK.
-  virtual void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) = 0;
+  // Writes the response but for its stats, giving the results' memory away. REQUIRES: Run returned OK.
+  virtual void Encode(runtime::BufferPool& pool, WireWriter& writer) = 0;
 };
 
 // Thread-safe. Decodes a serialized request; its tensors are gathered into `pool`'s memory. The request need not outlive

@@ -16,7 +16,7 @@ class ServerInfoOperation final : public Operation {
   double Flops() const override { return 0; }
   bool Brief() const override { return true; }
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override { return absl::OkStatus(); }
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     writer.AddFields(info_);
   }
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kResults[] = "results";
 
-// Runs and encodes an operation's results into shared memory; what is left of the answer waits for its stats.
+// Runs and encodes an operation's results into shared memory; what is left of the answer is text.
 class SharedResultsOperation final : public Operation {
  public:
   SharedResultsOperation(std::unique_ptr<Operation> inner, uint64_t input_bytes, SharedRegion region,
@@ -30,24 +30,17 @@ class SharedResultsOperation final : public Operation {
     RETURN_IF_ERROR(inner_->Run(executor, pool));
     SharedResults results(region_, place_, executor);
     WireWriter writer(&results);
-    inner_->Encode(pool, v1::CallStats(), writer);  // a message that comes twice is merged: the true stats follow
+    inner_->Encode(pool, writer);
     RETURN_IF_ERROR(results.status());
     answer_ = writer.Finish();
     return absl::OkStatus();
   }
 
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
     for (WirePiece& piece : answer_) writer.AddText(std::get<std::string>(piece));
-    writer.AddMessage(kStats, stats);
   }
 
  private:
-  // The same in every response of the contract.
-  static constexpr int kStats = v1::AttentionResponse::kStatsFieldNumber;
-  static_assert(kStats == int{v1::MatrixExpResponse::kStatsFieldNumber} &&
-                kStats == int{v1::ProjectResponse::kStatsFieldNumber} &&
-                kStats == int{v1::MatrixLogResponse::kStatsFieldNumber});
-
   const std::unique_ptr<Operation> inner_;
   const uint64_t input_bytes_;
   const SharedRegion region_;
@@ -69,8 +62,8 @@ class SharedInputsOperation final : public Operation {
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     return inner_->Run(executor, pool);
   }
-  void Encode(runtime::BufferPool& pool, const v1::CallStats& stats, WireWriter& writer) override {
-    inner_->Encode(pool, stats, writer);
+  void Encode(runtime::BufferPool& pool, WireWriter& writer) override {
+    inner_->Encode(pool, writer);
   }
 
  private:

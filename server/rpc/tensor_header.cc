@@ -13,6 +13,9 @@ namespace {
 
 using compute::DType;
 
+// An empty tensor costs no bytes, whatever its other dimensions say; what is done for each of their rows costs time.
+constexpr int64_t kMostEmptyRows = int64_t{1} << 20;
+
 // A tensor as it came, nothing checked but the wire format.
 struct RawHeader {
   int32_t dtype = 0;
@@ -205,6 +208,16 @@ absl::StatusOr<DType> CheckedDType(const RawHeader& header, Payload payload, abs
   return *named;
 }
 
+// The product of those that are not 0; kMostEmptyRows + 1 where it is larger than that.
+int64_t OtherDimensions(const compute::Shape& shape) {
+  int64_t product = 1;
+  for (int64_t dimension : shape) {
+    if (dimension > kMostEmptyRows / product) return kMostEmptyRows + 1;
+    if (dimension > 0) product *= dimension;
+  }
+  return product;
+}
+
 absl::StatusOr<int64_t> CheckedElements(const RawHeader& header, absl::string_view field) {
   const std::string shape_field = absl::StrCat(field, ".shape");
   if (header.dimensions > compute::kMaxDimensions) {
@@ -219,6 +232,11 @@ absl::StatusOr<int64_t> CheckedElements(const RawHeader& header, absl::string_vi
   const std::optional<int64_t> elements = compute::ElementCount(header.shape);
   if (!elements.has_value()) {
     return InvalidField(shape_field, compute::ShapeToString(header.shape), "a product of dimensions below 2^63");
+  }
+  if (*elements == 0 && OtherDimensions(header.shape) > kMostEmptyRows) {
+    return InvalidField(
+        shape_field, compute::ShapeToString(header.shape),
+        absl::StrCat("at most ", kMostEmptyRows, " as the product of an empty tensor's other dimensions"));
   }
   return *elements;
 }

@@ -1,4 +1,7 @@
 // The service over a real socket, from generated C++ stubs.
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -103,6 +106,43 @@ TEST(Service, EveryRpcAnswers) {
     EXPECT_GT(response.memory_budget_bytes(), 0u);
     EXPECT_EQ(response.dtypes_size(), 4);
   }
+}
+
+// Not every client merges a message that comes twice.
+TEST(Service, StatsComeOnce) {
+  Loopback loopback;
+  v1::AttentionResponse response;
+  ASSERT_TRUE(Attend(loopback.stub(), SelfAttention(2, 64, 64), &response).ok());
+  EXPECT_GT(response.stats().compute_seconds(), 0);
+  EXPECT_GT(response.stats().encode_seconds(), 0);
+  EXPECT_GT(response.stats().flops(), 0);
+  grpc::GenericStub stub(loopback.channel());
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  const std::string bytes = SelfAttention(2, 64, 64).SerializeAsString();
+  const grpc::Slice slice(bytes);
+  const auto call =
+      stub.PrepareUnaryCall(&context, "/attend.v1.AttentionService/Attention", grpc::ByteBuffer(&slice, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer raw;
+  grpc::Status status;
+  call->Finish(&raw, &status, nullptr);
+  void* tag;
+  bool ok;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  std::vector<grpc::Slice> slices;
+  ASSERT_TRUE(raw.Dump(&slices).ok());
+  std::string answer;
+  for (const grpc::Slice& each : slices) answer.append(reinterpret_cast<const char*>(each.begin()), each.size());
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(answer.data()),
+                                            static_cast<int>(answer.size()));
+  int stats = 0;
+  while (const uint32_t tag_and_type = in.ReadTag()) {
+    stats += static_cast<int>(tag_and_type >> 3) == v1::AttentionResponse::kStatsFieldNumber;
+    ASSERT_TRUE(google::protobuf::internal::WireFormatLite::SkipField(&in, tag_and_type));
+  }
+  EXPECT_EQ(stats, 1);
 }
 
 TEST(Service, LargeAndCompressedMessagesPass) {

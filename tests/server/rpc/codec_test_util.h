@@ -88,7 +88,7 @@ absl::StatusOr<Response> Answer(const Decoder& decoder, const google::protobuf::
   runtime::BufferPool pool;
   if (absl::Status ran = (*operation)->Run(executor, pool); !ran.ok()) return ran;
   WireWriter writer;
-  (*operation)->Encode(pool, v1::CallStats(), writer);
+  (*operation)->Encode(pool, writer);
   std::string bytes;
   for (const WirePiece& piece : writer.Finish()) {
     if (const auto* text = std::get_if<std::string>(&piece)) {

@@ -113,10 +113,21 @@ TEST(TensorDecoder, EmptyDimensionsNeedNoPayload) {
   v1::Tensor tensor;
   tensor.set_dtype(v1::DATA_TYPE_FLOAT64);
   tensor.add_shape(0);
-  tensor.add_shape(int64_t{1} << 62);
+  tensor.add_shape(int64_t{1} << 20);
   const auto decoded = Decode(tensor);
   ASSERT_TRUE(decoded.ok()) << decoded.status();
   EXPECT_EQ(decoded->tensor.size(), 0);
+}
+
+// Whatever is done for each row of nothing would take for ever.
+TEST(TensorDecoder, EmptyTensorsHaveFewRows) {
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{int64_t{1} << 60, 0}, {0, (1 << 20) + 1}, {1 << 11, 0, 1 << 10}}) {
+    v1::Tensor tensor;
+    tensor.set_dtype(v1::DATA_TYPE_FLOAT32);
+    for (int64_t dimension : shape) tensor.add_shape(dimension);
+    EXPECT_EQ(ViolatedField(Decode(tensor).status()), "a.shape");
+  }
 }
 
 struct BadTensor {
