@@ -26,6 +26,8 @@ enum class Treatment { kCutOut, kDescend, kCopy, kDrop };
 
 // More tensors than any request needs; what protobuf could hold in 2 bytes each would cost us far more.
 constexpr size_t kMaxTensors = 4096;
+// More fields outside of tensors than any request needs: a message of nothing else takes seconds to parse.
+constexpr size_t kMaxFields = size_t{1} << 20;
 
 void CollectHolders(const Descriptor& message, std::set<const Descriptor*>& seen,
                     std::set<const Descriptor*>& holders) {
@@ -83,11 +85,12 @@ class Splitter {
     return true;
   }
 
-  // After a failure: whether it was the number of tensors.
-  bool too_many() const { return too_many_; }
+  // After a failure: what there was too much of, or empty.
+  const std::string& too_many() const { return too_many_; }
 
  private:
   bool SplitField(const WireTag& tag, WireCursor& in, const Descriptor& type, CodedOutputStream& out) {
+    if (++fields_ > kMaxFields) return TooMany("fields", kMaxFields);
     const FieldDescriptor* field = type.FindFieldByNumber(tag.field);
     switch (TreatmentOf(field, tag.type)) {
       case Treatment::kCutOut:
@@ -105,8 +108,7 @@ class Splitter {
   bool CutOut(const WireTag& tag, WireCursor& in, CodedOutputStream& out) {
     WireCursor body;
     if (!in.TakeLengthDelimited(body)) return false;
-    too_many_ = tensors_.size() == kMaxTensors;
-    if (too_many_) return false;
+    if (tensors_.size() == kMaxTensors) return TooMany("tensors", kMaxTensors);
     v1::Tensor stub;
     stub.add_shape(static_cast<int64_t>(tensors_.size()));
     tensors_.push_back(body);
@@ -133,8 +135,14 @@ class Splitter {
     return true;
   }
 
+  bool TooMany(absl::string_view what, size_t limit) {
+    too_many_ = absl::StrCat("at most ", limit, " ", what);
+    return false;
+  }
+
   std::vector<WireCursor>& tensors_;
-  bool too_many_ = false;
+  size_t fields_ = 0;
+  std::string too_many_;
 };
 
 // SharedMemory.length of a message; 0 where it is none, or absurdly long: the decoder refuses those.
@@ -168,9 +176,7 @@ absl::StatusOr<WireRequest> WireRequest::Parse(const RequestBytes& bytes, google
   std::string rest;
   Splitter splitter(request.tensors_);
   if (!splitter.Split(whole, *message.GetDescriptor(), rest) || !message.ParseFromString(rest)) {
-    if (splitter.too_many()) {
-      return InvalidField("request", "more tensors than that", absl::StrCat("at most ", kMaxTensors, " tensors"));
-    }
+    if (!splitter.too_many().empty()) return InvalidField("request", "more than that", splitter.too_many());
     return InvalidField("request", absl::StrCat(request.bytes_, " bytes that end too early or are malformed"),
                         absl::StrCat("a serialized ", message.GetTypeName()));
   }

@@ -148,6 +148,16 @@ TEST(WireReader, RefusesAFloodOfTensors) {
   EXPECT_FALSE(WireRequest::Parse(sliced.spans(), parsed).ok());
 }
 
+TEST(WireReader, RefusesAFloodOfFields) {
+  std::string bytes;
+  for (int i = 0; i < (1 << 20) + 1; ++i) bytes += "\x38\x01";  // 2 MiB of a field that nobody knows
+  const SlicedBytes sliced(bytes, 65536);
+  v1::ProjectRequest parsed;
+  const auto wire = WireRequest::Parse(sliced.spans(), parsed);
+  EXPECT_EQ(ViolatedField(wire.status()), "request");
+  EXPECT_NE(wire.status().message().find("1048576 fields"), absl::string_view::npos) << wire.status();
+}
+
 TEST(WireReader, DeepGroupsAreRefused) {
   std::string bytes;
   for (int depth = 0; depth < 100000; ++depth) bytes += "\xFB\x06";
