@@ -146,6 +146,10 @@ void AddCallLimits(CLI::App& app, Options& options) {
 
 // Returns the option of assumed_message_bytes, whose default depends on another.
 CLI::Option* AddResources(CLI::App& app, Options& options) {
+  Describe(app.add_flag("--compression,!--no-compression", options.compression,
+                        "Take compressed messages. A small one may inflate to any\nsize before it is counted: off where callers are\nstrangers. Default true")
+               ->group("Resources"),
+           "--compression", "[=BOOL]", BoolValue);
   AddValue(app,
            {"Resources", "--compute_threads", "N",
             "Threads that compute. Default 0: as many as the cgroup's CPU\nquota and the affinity mask allow"},

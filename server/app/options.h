@@ -18,6 +18,7 @@ struct Options {
   std::string shared_memory_dir;  // tensors of callers on this host; empty: off
 
   // Resources
+  bool compression = true;  // of messages, where callers compress them
   int compute_threads = 0;                              // 0: the cgroup's CPU quota
   uint64_t max_message_bytes = uint64_t{256} << 20;     // one request or response
   uint64_t memory_budget_bytes = 0;                     // 0: half of the cgroup's limit
@@ -46,6 +47,7 @@ struct ExitRequest {
 //   metrics_listen = "off"
 //   reflection = false
 //   shared_memory_dir = "/dev/shm/attend"
+//   compression = false
 //   compute_threads = 4
 //   max_message_bytes = "64MiB"
 //   memory_budget = "1GiB"

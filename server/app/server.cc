@@ -96,6 +96,9 @@ class RunningServer final : public Server {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     // Calls that wait to be admitted then hold one small window each, not what a fast link would let in.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+      builder.SetCompressionAlgorithmSupportStatus(algorithm, options_.compression);
+    }
     builder.SetMaxReceiveMessageSize(static_cast<int>(options_.max_message_bytes));
     builder.SetMaxSendMessageSize(-1);  // the wrapper bounds responses
     builder.SetOption(std::make_unique<ReflectionOption>(options_.reflection));

@@ -156,6 +156,18 @@ TEST(Service, LargeAndCompressedMessagesPass) {
   EXPECT_EQ(plain.output().raw(), compressed.output().raw());
 }
 
+TEST(Service, CompressionCanBeOff) {
+  app::Options options = LoopbackOptions();
+  options.compression = false;
+  Loopback loopback(options);
+  v1::AttentionResponse response;
+  grpc::ClientContext context;
+  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  const grpc::Status refused = loopback.stub().Attention(&context, SelfAttention(1, 300, 64), &response);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNIMPLEMENTED) << refused.error_message();
+  EXPECT_TRUE(Attend(loopback.stub(), SelfAttention(1, 300, 64), &response).ok());
+}
+
 TEST(Service, MessagesAboveTheLimitAreRefused) {
   app::Options options = LoopbackOptions();
   options.max_message_bytes = 1 << 20;

@@ -185,6 +185,9 @@ TEST_F(OptionsTest, FlagWinsOverFileForBooleans) {
   EXPECT_FALSE(MustParse({"--config", File("reflection = true\n"), "--no-reflection"}).reflection);
   Set("ATTEND_REFLECTION", "off");
   EXPECT_TRUE(MustParse({"--reflection"}).reflection);
+  EXPECT_TRUE(MustParse({}).compression);
+  EXPECT_FALSE(MustParse({"--no-compression"}).compression);
+  EXPECT_FALSE(MustParse({"--config", File("compression = false\n")}).compression);
   EXPECT_TRUE(MustParse({"--reflection=true"}).reflection);
   EXPECT_FALSE(MustParse({}).reflection);
 }
@@ -280,7 +283,7 @@ TEST_F(OptionsTest, HelpListsEveryFlagInGroups) {
   for (const char* group : {"\nGeneral:\n", "\nAddresses:\n", "\nResources:\n", "\nLife cycle:\n", "\nLogs:\n"}) {
     EXPECT_THAT(help.out, HasSubstr(group));
   }
-  for (const char* flag : {"--help", "--version", "--config FILE", "--listen HOST:PORT", "--socket_mode MODE",
+  for (const char* flag : {"--help", "--version", "--config FILE", "--compression,--no-compression", "--listen HOST:PORT", "--socket_mode MODE",
                            "--shared_memory_dir DIR", "--metrics_listen HOST:PORT", "--reflection,--no-reflection",
                            "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
                            "--assumed_message_bytes BYTES", "--max_calls N", "--max_queue N",
