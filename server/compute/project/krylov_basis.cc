@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "server/compute/parallel_gemm.h"
@@ -27,22 +28,26 @@ void FillNormal(uint64_t seed, int64_t count, double* to) {
   }
 }
 
-double LeastOnDiagonal(const lapack::ColumnMajor& a) {
-  double least = std::abs(*a.at(0, 0));
-  for (int64_t k = 1; k < a.cols; ++k) least = std::min(least, std::abs(*a.at(k, k)));
-  return least;
+// How many leading diagonal entries exceed `bound`.
+int64_t LeadingAbove(double bound, const lapack::ColumnMajor& a) {
+  int64_t count = 0;
+  while (count < a.cols && std::abs(*a.at(count, count)) > bound) ++count;
+  return count;
 }
 
 runtime::Buffer Doubles(runtime::BufferPool& pool, int64_t count) {
   return pool.AllocateArray<double>(static_cast<size_t>(count));
 }
 
+int64_t Work(int64_t block) { return std::max(lapack::QrWork(block), lapack::PivotedQrWork(block)); }
+
 }  // namespace
 
 KrylovBasis::KrylovBasis(runtime::Executor& executor, runtime::BufferPool& pool, const double* a, int64_t n, int64_t m,
-                         int64_t block, int64_t most)
+                         double norm, int64_t block, int64_t most)
     : executor_(executor),
       a_(a, n, m, m),
+      spent_(4 * std::numeric_limits<double>::epsilon() * norm),
       block_(block),
       most_(most),
       left_(Doubles(pool, most * n)),
@@ -51,13 +56,13 @@ KrylovBasis::KrylovBasis(runtime::Executor& executor, runtime::BufferPool& pool,
       coupling_(Doubles(pool, block * block)),
       product_(Doubles(pool, block * std::max(n, m))),
       shares_(Doubles(pool, block * (most + block))),
-      work_(Doubles(pool, lapack::QrWork(block) + block)) {}
+      work_(Doubles(pool, Work(block) + block)),
+      pivots_(pool.AllocateArray<int>(static_cast<size_t>(block))) {}
 
 absl::Status KrylovBasis::Start() {
-  const auto seed = static_cast<uint64_t>(a_.rows) * 0x100000001B3u + static_cast<uint64_t>(a_.cols) * 0x10001u;
-  FillNormal(seed + static_cast<uint64_t>(block_), block_ * a_.rows, product_.as<double>());
+  FillNormal(Seed(), block_ * a_.rows, product_.as<double>());
   if (auto done = Multiply(product_.as<double>(), a_, right_.as<double>()); !done.ok()) return done;
-  return Orthonormalize({right_.as<double>(), block_, a_.cols}, nullptr, 0);
+  return Orthonormalize({right_.as<double>(), block_, a_.cols}, right_.as<double>(), 0);
 }
 
 absl::Status KrylovBasis::Extend() {
@@ -92,26 +97,72 @@ absl::Status KrylovBasis::Multiply(const double* vectors, const Operand<double>&
                       Matrix<double>(products, block_, by.cols));
 }
 
-// Makes `block` orthonormal, and orthogonal to the first `count` vectors of `basis`. Twice is enough (Giraud et al.
-// 2005) but where the block had next to nothing of its own: then other directions take its place.
+uint64_t KrylovBasis::Seed() const {
+  return static_cast<uint64_t>(a_.rows) * 0x100000001B3u + static_cast<uint64_t>(a_.cols) * 0x10001u +
+         static_cast<uint64_t>(block_) + static_cast<uint64_t>(size_) * 0x9E3779B1u;
+}
+
+// Makes `block`, which follows the first `count` vectors of `basis`, orthonormal and orthogonal to these. What it has
+// of its own may be rounding: the range of A is spent, or what is left of it has fewer dimensions than the block.
+// Pivots put such directions last; they show in the first pass by their size, or in the second, where they turn out to
+// lie in the basis after all (whatever has a part of its own is orthogonal after one pass and stays after two: Giraud
+// et al. 2005). Random directions take their place.
 absl::Status KrylovBasis::Orthonormalize(const Matrix<double>& block, const double* basis, int64_t count) {
-  constexpr int kMostPasses = 4;
+  constexpr int kMostPasses = 6;
   constexpr double kOwnShare = 0.5;
+  const lapack::ColumnMajor columns{block.data, block.cols, block.rows, block.cols};
+  double* const factors = work_.as<double>() + Work(block_);
+  if (auto done = RemoveShares(block, basis, count); !done.ok()) return done;
+  lapack::PivotedQr(columns, pivots_.as<int>(), factors, work_.as<double>());
+  int64_t own = LeadingAbove(spent_, columns);
+  lapack::FormQ(columns, factors, work_.as<double>());
+  Replace(block, own);
+  for (int pass = 1; pass < kMostPasses; ++pass) {
+    if (auto done = RemoveShares(block, basis, count); !done.ok()) return done;
+    lapack::Qr(columns, factors, work_.as<double>());
+    const int64_t kept = LeadingAbove(kOwnShare, columns);
+    lapack::FormQ(columns, factors, work_.as<double>());
+    if (kept == block_) break;
+    if (kept < own) Replace(block, kept);
+    own = std::min(own, kept);
+  }
+  return MeasureDeviation(block, basis, count);
+}
+
+// block -= block basis^T basis.
+absl::Status KrylovBasis::RemoveShares(const Matrix<double>& block, const double* basis, int64_t count) {
+  if (auto wanted = executor_.cancellation().Check(); !wanted.ok()) return wanted;
+  if (count == 0) return absl::OkStatus();
   const Operand<double> others(basis, count, block.cols, block.cols);
   const Matrix<double> shares(shares_.as<double>(), block.rows, count);
-  const lapack::ColumnMajor columns{block.data, block.cols, block.rows, block.cols};
-  double* const factors = work_.as<double>() + lapack::QrWork(block_);
-  for (int pass = 0; pass < kMostPasses; ++pass) {
-    if (auto wanted = executor_.cancellation().Check(); !wanted.ok()) return wanted;
-    if (count > 0) {
-      auto done = ParallelGemm(executor_, 1.0, Operand<double>(block), Transposed(others), 0.0, shares);
-      if (done.ok()) done = ParallelGemm(executor_, -1.0, Operand<double>(shares), others, 1.0, block);
-      if (!done.ok()) return done;
+  auto done = ParallelGemm(executor_, 1.0, Operand<double>(block), Transposed(others), 0.0, shares);
+  if (done.ok()) done = ParallelGemm(executor_, -1.0, Operand<double>(shares), others, 1.0, block);
+  return done;
+}
+
+// Rows from `begin` on become random, of length about 1.
+void KrylovBasis::Replace(const Matrix<double>& block, int64_t begin) {
+  if (begin == block.rows) return;
+  const int64_t count = (block.rows - begin) * block.cols;
+  FillNormal(Seed() + ++replaced_, count, block.row(begin));
+  const double scale = 1 / std::sqrt(static_cast<double>(block.cols));
+  std::for_each_n(block.row(begin), count, [scale](double& x) { x *= scale; });
+}
+
+absl::Status KrylovBasis::MeasureDeviation(const Matrix<double>& block, const double* basis, int64_t count) {
+  const int64_t all = count + block.rows;
+  const Matrix<double> products(shares_.as<double>(), block.rows, all);
+  if (auto done = ParallelGemm(executor_, 1.0, Operand<double>(block),
+                               Transposed(Operand<double>(basis, all, block.cols, block.cols)), 0.0, products);
+      !done.ok()) {
+    return done;
+  }
+  for (int64_t i = 0; i < block.rows; ++i) {
+    products.row(i)[count + i] -= 1;
+    for (int64_t j = 0; j < all; ++j) {
+      const double off = std::abs(products.row(i)[j]);
+      if (!(off <= deviation_)) deviation_ = off;
     }
-    lapack::Qr(columns, factors, work_.as<double>());
-    const double least = LeastOnDiagonal(columns);
-    lapack::FormQ(columns, factors, work_.as<double>());
-    if (count == 0 || (pass > 0 && least > kOwnShare)) break;
   }
   return absl::OkStatus();
 }
@@ -120,7 +171,7 @@ double KrylovWorkspaceBytes(int64_t n, int64_t m, int64_t block, int64_t most) {
   const auto rows = static_cast<double>(n), cols = static_cast<double>(m);
   const auto b = static_cast<double>(block), d = static_cast<double>(most);
   const double bases = d * rows + (d + b) * cols + d * d;
-  const double scratch = b * (b + std::max(rows, cols) + d + b + 1) + static_cast<double>(lapack::QrWork(block));
+  const double scratch = b * (b + std::max(rows, cols) + d + b + 2) + static_cast<double>(Work(block));
   return sizeof(double) * (bases + scratch);
 }
 

@@ -4,8 +4,9 @@
 //   A Z^T = U^T T,   A^T U^T = Z^T T^T + next^T coupling^T [0 ... 0 I]
 //
 // with U [size, n], Z [size, m] and next [block, m] orthonormal in rows and T [size, size] upper block triangular. T is
-// measured, and the first equation holds to rounding whatever happened before; the singular values of T are at most
-// A's.
+// measured; its singular values are at most A's. Where A's range is spent, random directions carry on, for which the
+// equations hold as well: A Z^T is in the span of U already. All that to rounding as long as deviation() is rounding,
+// which it may not be: whoever uses the basis looks.
 //
 // The random numbers follow from the shapes. Not thread-safe; distinct objects are independent. Errors are the
 // executor's.
@@ -24,15 +25,18 @@ namespace attend::compute {
 
 class KrylovBasis {
  public:
-  // `a` [n, m] row-major, entries up to about 1, outlives this. REQUIRES: 1 <= block <= most <= min(n, m).
+  // `a` [n, m] row-major, of Frobenius norm `norm`, entries up to about 1, outlives this. REQUIRES: 1 <= block <= most
+  // <= min(n, m).
   KrylovBasis(runtime::Executor& executor, runtime::BufferPool& pool, const double* a, int64_t n, int64_t m,
-              int64_t block, int64_t most);
+              double norm, int64_t block, int64_t most);
 
   absl::Status Start();
   // One block more: two products of A with `block` vectors. REQUIRES: Start; size() + block <= most.
   absl::Status Extend();
 
   int64_t size() const { return size_; }
+  // max |U U^T - I|, |[Z; next] [Z; next]^T - I|, measured.
+  double deviation() const { return deviation_; }
   const double* left() const { return left_.as<double>(); }    // U
   const double* right() const { return right_.as<double>(); }  // Z
   // T, column-major: entry (u, z).
@@ -43,12 +47,19 @@ class KrylovBasis {
  private:
   absl::Status Multiply(const double* vectors, const Operand<double>& by, double* products);
   absl::Status Orthonormalize(const Matrix<double>& block, const double* basis, int64_t count);
+  absl::Status RemoveShares(const Matrix<double>& block, const double* basis, int64_t count);
+  void Replace(const Matrix<double>& block, int64_t begin);
+  absl::Status MeasureDeviation(const Matrix<double>& block, const double* basis, int64_t count);
+  uint64_t Seed() const;
 
   runtime::Executor& executor_;
   const Operand<double> a_;
+  const double spent_;  // what A times a unit vector has by rounding alone
   const int64_t block_;
   const int64_t most_;
   int64_t size_ = 0;
+  uint64_t replaced_ = 0;
+  double deviation_ = 0;
   const runtime::Buffer left_;       // [most, n]
   const runtime::Buffer right_;      // [most + block, m]: Z, then next
   const runtime::Buffer projected_;  // [most, most]
@@ -56,6 +67,7 @@ class KrylovBasis {
   const runtime::Buffer product_;    // [block, max(n, m)]
   const runtime::Buffer shares_;     // [block, most + block], what a block has of a basis
   const runtime::Buffer work_;       // of the QR
+  const runtime::Buffer pivots_;     // [block]
 };
 
 double KrylovWorkspaceBytes(int64_t n, int64_t m, int64_t block, int64_t most);

@@ -16,6 +16,10 @@ constexpr int64_t kOversampling = 10;
 // Of the smaller side: beyond, orthogonalization and the small decomposition cost about as much as a whole one.
 constexpr int64_t kLargestShare = 2;
 constexpr int64_t kStripRows = 64;
+// Of max |Q^T Q - I|: thousands of roundings, and far below what would show in a float64 result.
+constexpr double kMostDeviation = 1e-12;
+// Of ||A||: what equations that hold to rounding may be off by.
+constexpr double kRoundingOfProducts = 1e-12;
 constexpr int kFirstLooks = 3;  // after as many blocks, each
 
 int64_t BlockOf(int64_t n, int64_t m, int64_t rank) { return std::min({n, m, rank + kOversampling}); }
@@ -42,14 +46,15 @@ class Sketch {
         rank_(rank),
         block_(BlockOf(n, m, rank)),
         most_(MostOf(n, m, rank)),
-        basis_(executor, pool, a, n, m, block_, most_),
-        total_square_(SumOfSquares(a, n, m)) {}
+        total_square_(SumOfSquares(a, n, m)),
+        basis_(executor, pool, a, n, m, std::sqrt(total_square_), block_, most_) {}
 
   absl::Status Start() { return basis_.Start(); }
   absl::Status Extend() { return basis_.Extend(); }
   int64_t size() const { return basis_.size(); }
   int64_t most() const { return most_; }
   int64_t block() const { return block_; }
+  bool orthonormal() const { return basis_.deviation() <= kMostDeviation; }
   bool full() const { return size() + block_ > most_; }
 
   // The triplets of the projected matrix, and what they leave.
@@ -72,20 +77,27 @@ class Sketch {
   double DistanceSquare() const { return missed_ * missed_ + SquaresOfValues(rank_, size()); }
   double Overlooked() const { return OverlookedSquares(values(), residuals_, rank_, size()); }
 
-  absl::StatusOr<Triplets> Take(double distance_over_best, bool all_values_known) {
+  // Nothing where the triplets, measured on A itself, are not what the basis made of them.
+  absl::StatusOr<std::optional<Triplets>> Take(double distance_over_best, bool all_values_known) {
     Triplets result;
     result.rank = rank_;
     result.values.assign(values(), values() + size());
     result.randomized = true;
     result.total_square = total_square_;
     result.distance_over_best = distance_over_best;
-    result.residual = *std::max_element(residuals_.begin(), residuals_.begin() + rank_);
     result.all_values_known = all_values_known;
     const runtime::Buffer vectors = pool_.AllocateArray<double>(static_cast<size_t>(rank_ * size()));
     if (auto done = svd_.Left(executor_, pool_, rank_, vectors.as<double>()); !done.ok()) return done;
     if (auto done = Combine(vectors, basis_.left(), a_.rows, result.left); !done.ok()) return done;
     if (auto done = svd_.Right(executor_, pool_, rank_, vectors.as<double>()); !done.ok()) return done;
     if (auto done = Combine(vectors, basis_.right(), a_.cols, result.right); !done.ok()) return done;
+    const double expected = *std::max_element(residuals_.begin(), residuals_.begin() + rank_);
+    const double rounding = kRoundingOfProducts * std::sqrt(total_square_);
+    double of_left = 0, of_right = 0;  // max ||A v_i - s_i u_i||, max ||A^T u_i - s_i v_i||
+    if (auto done = MeasureOnA(result.right, Transposed(a_), result.left, of_left); !done.ok()) return done;
+    if (auto done = MeasureOnA(result.left, a_, result.right, of_right); !done.ok()) return done;
+    if (!(of_left <= rounding && of_right <= expected + rounding)) return std::nullopt;
+    result.residual = std::max(of_left, of_right);
     return result;
   }
 
@@ -119,6 +131,21 @@ class Sketch {
       return absl::OkStatus();
     }
     return MeasureMissedByEntries();
+  }
+
+  // The largest ||vectors_i by - s_i others_i||.
+  absl::Status MeasureOnA(const runtime::Buffer& vectors, const Operand<double>& by, const runtime::Buffer& others,
+                          double& largest) {
+    const runtime::Buffer memory = pool_.AllocateArray<double>(static_cast<size_t>(rank_ * by.cols));
+    const Matrix<double> products(memory.as<double>(), rank_, by.cols);
+    const Operand<double> rows(vectors.as<double>(), rank_, by.rows, by.rows);
+    if (auto done = ParallelGemm(executor_, 1.0, rows, by, 0.0, products); !done.ok()) return done;
+    for (int64_t i = 0; i < rank_; ++i) {
+      const double* const other = others.as<double>() + i * by.cols;
+      for (int64_t j = 0; j < by.cols; ++j) products.row(i)[j] -= values()[i] * other[j];
+      largest = std::max(largest, Norm(products.row(i), by.cols));
+    }
+    return absl::OkStatus();
   }
 
   // to [rank, length] = coefficients [rank, size] * vectors [size, length].
@@ -158,8 +185,8 @@ class Sketch {
   const int64_t rank_;
   const int64_t block_;
   const int64_t most_;
-  KrylovBasis basis_;
   const double total_square_;
+  KrylovBasis basis_;
   runtime::Buffer small_;  // what svd_ works in
   Svd svd_;
   std::vector<double> residuals_;  // [rank + 1] or [size]
@@ -210,6 +237,7 @@ absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& ex
   if (auto done = sketch.Start(); !done.ok()) return done;
   for (int blocks = 1;; ++blocks) {
     if (auto done = sketch.Extend(); !done.ok()) return done;
+    if (!sketch.orthonormal()) return std::nullopt;
     if (!schedule.LookNow(blocks, sketch.size(), sketch.full())) continue;
     if (auto done = sketch.Look(); !done.ok()) return done;
     const double counted = static_cast<double>(std::max(n, m)) * rule.epsilon * sketch.values()[0];
@@ -233,7 +261,7 @@ bool WorthRandomizing(int64_t n, int64_t m, int64_t rank) {
 double RandomizedWorkspaceBytes(int64_t n, int64_t m, int64_t rank, int workers) {
   const int64_t block = BlockOf(n, m, rank), most = MostOf(n, m, rank);
   const auto d = static_cast<double>(most), vectors = static_cast<double>(rank + 1);
-  const double look = d * d + vectors * (d + static_cast<double>(block));
+  const double look = d * d + vectors * (d + static_cast<double>(block) + static_cast<double>(std::max(n, m)));
   const double strips = static_cast<double>(n) + static_cast<double>(workers * kStripRows * (m + most));
   return KrylovWorkspaceBytes(n, m, block, most) + SvdWorkspaceBytes(most, most, workers) +
          sizeof(double) * (look + strips);
