@@ -233,8 +233,12 @@ class TaylorSeries {
     for (int k = 1; k <= (plan.degree == 18 ? 3 : 2); ++k) {
       norms[static_cast<size_t>(k - 1)] = std::exp2(powers_.log_norm(k) + k * log_step);
     }
-    return kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
-                    plan.truncation * norms[0]);
+    const double square = std::exp2(powers_.log_abs_norm(2) + 2 * log_step);
+    const double cube = plan.degree == 18 ? std::exp2(powers_.log_abs_norm(3) + 3 * log_step) : 0;
+    const double powers = PowersSensitivity(plan.degree, norms, PowersRounding(kUnit, n_, square, cube));
+    return std::min(1e300, kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
+                                    plan.truncation * norms[0]) +
+                               powers / norm_);
   }
 
   absl::Status SquareOnce() {
