@@ -22,6 +22,7 @@
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/entrywise-inl.h"
 #include "server/compute/matrix_exp/rounding.h"
+#include "server/compute/matrix_exp/short_entries.h"
 #include "server/compute/matrix_exp/squaring_error.h"
 #include "server/compute/matrix_exp/taylor_plan.h"
 #include "server/compute/matrix_exp/taylor_polynomial.h"
@@ -231,8 +232,24 @@ class CompactSolver {
   double EvaluationError(const TaylorPlan& plan, double x, double norm) const {
     const bool third = plan.degree == 18;
     const std::array<double, 3> norms = {norms_[0] * x, norms_[1] * x * x, third ? norms_[2] * x * x * x : 0};
+    const std::array<double, 2> abs_norms = AbsPowers(third);
+    const std::array<double, 3> errors =
+        PowersRounding(kUnit, n_, abs_norms[0] * x * x, third ? abs_norms[1] * x * x * x : 0);
     return kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm +
-                    plan.truncation * norms[0]);
+                    plan.truncation * norms[0]) +
+           PowersSensitivity(plan.degree, norms, errors) / norm;
+  }
+
+  // | |C|^k |_1 for k = 2 and, where `third`, 3; 0 where these powers are exact.
+  std::array<double, 2> AbsPowers(bool third) const {
+    if (HasExactPowers(n_, power(1), stride_, norms_[0], third ? 3 : 2)) return {0, 0};
+    T* sums = sums_ + stride_;  // of NeedGrowth, which is done
+    T* next = sums + stride_;
+    std::array<double, 2> norms{};
+    AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, static_cast<T*>(nullptr), sums);
+    norms[0] = AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, sums, next);
+    if (third) norms[1] = AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, next, sums);
+    return norms;
   }
 
   // result = exp(time * shift) value.

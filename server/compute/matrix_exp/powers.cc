@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "server/compute/matrix_exp/balance.h"
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/entrywise.h"
 #include "server/compute/matrix_exp/norms.h"
+#include "server/compute/matrix_exp/short_entries.h"
 #include "server/compute/panels.h"
 #include "server/compute/parallel_gemm.h"
 
@@ -115,7 +117,27 @@ absl::Status Powers<T>::Need(int k, runtime::Executor& executor, uint32_t& produ
   double norm = 0;
   done = NormOne(executor, AsConst(power(k)), norm);
   log_norms_[Slot(k)] = std::log2(norm);
-  return done;
+  if (!done.ok() || k == 6) return done;
+  return MeasureAbs(k, executor);
+}
+
+// Square and cube are formed in this order.
+template <typename T>
+absl::Status Powers<T>::MeasureAbs(int k, runtime::Executor& executor) {
+  double largest = 0;
+  if (k == 2) {
+    abs_sums_.resize(static_cast<size_t>(n_));
+    const auto done = AbsColumnSums(executor, AsConst(power(1)), nullptr, abs_sums_.data(), largest);
+    if (!done.ok()) return done;
+  }
+  std::vector<double> next(static_cast<size_t>(n_));
+  if (auto done = AbsColumnSums(executor, AsConst(power(1)), abs_sums_.data(), next.data(), largest); !done.ok()) {
+    return done;
+  }
+  abs_sums_ = std::move(next);
+  const bool exact = HasExactPowers(n_, power(1).data, n_, std::exp2(log_norms_[0]), k);
+  log_abs_norms_[static_cast<size_t>(k - 2)] = exact ? -std::numeric_limits<double>::infinity() : std::log2(largest);
+  return absl::OkStatus();
 }
 
 template class Powers<float>;

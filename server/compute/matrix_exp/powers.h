@@ -34,6 +34,9 @@ class Powers {
   // REQUIRES: has(k).
   Matrix<T> power(int k) const { return Matrix<T>(powers_[Slot(k)].template as<T>(), n_, n_); }
   double log_norm(int k) const { return log_norms_[Slot(k)]; }  // log2 |C^k|_1, -infinity where it is zero
+  // log2 | |C|^k |_1 for k = 2 and 3, by which the rounding of that power is measured; -infinity where it did not
+  // round. REQUIRES: has(k).
+  double log_abs_norm(int k) const { return log_abs_norms_[static_cast<size_t>(k - 2)]; }
 
   bool is_zero() const;  // C
   int exponent() const { return exponent_; }
@@ -47,6 +50,8 @@ class Powers {
   absl::Status Normalize(runtime::Executor& executor);
   absl::Status Shift(runtime::Executor& executor, double norm);
 
+  absl::Status MeasureAbs(int k, runtime::Executor& executor);
+
   static size_t Slot(int k) { return k == 6 ? 3 : static_cast<size_t>(k - 1); }
 
   const Matrix<const T> a_;
@@ -58,6 +63,8 @@ class Powers {
   double norm_ = 0;
   std::array<runtime::Buffer, kMatrices> powers_;
   std::array<double, kMatrices> log_norms_{};
+  std::array<double, 2> log_abs_norms_{};
+  std::vector<double> abs_sums_;  // of the columns of |C|^k, the last k that was measured
 };
 
 }  // namespace attend::compute

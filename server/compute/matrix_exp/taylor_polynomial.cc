@@ -35,4 +35,16 @@ double PolynomialMagnitude(int degree, const std::array<double, 3>& norms) {
          (Magnitude(taylor18::kL3, norms) + right) * right;
 }
 
+double PowersSensitivity(int degree, const std::array<double, 3>& norms, const std::array<double, 3>& errors) {
+  // The magnitude is convex in the norms: a step of more than the errors bounds its growth, and does not drown in the
+  // rounding of the difference.
+  constexpr double kStep = 256;
+  std::array<double, 3> raised = norms;
+  for (size_t k = 0; k < raised.size(); ++k) raised[k] += kStep * errors[k];
+  const double within = (PolynomialMagnitude(degree, raised) - PolynomialMagnitude(degree, norms)) / kStep;
+  const int half = (degree + 1) / 2;
+  const double beyond = half * errors[1] * std::pow(norms[1] + errors[1], half - 1) / std::tgamma(degree + 2);
+  return within + (1 + norms[0]) * beyond;
+}
+
 }  // namespace attend::compute

@@ -80,6 +80,10 @@ inline Combination Scaled(const Combination& coefficients, double x) {
 // norms: |B^k| for k = 1, 2, 3; the last is only used for degree 18.
 double PolynomialMagnitude(int degree, const std::array<double, 3>& norms);
 
+// How far the polynomial may be from exp because |B^k|, k = 1, 2, 3, are only known up to errors[k - 1]: through its
+// terms, and through those that B^2 would have beyond them.
+double PowersSensitivity(int degree, const std::array<double, 3>& norms, const std::array<double, 3>& errors);
+
 }  // namespace attend::compute
 
 #endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_TAYLOR_POLYNOMIAL_H_

@@ -29,8 +29,9 @@
 
 namespace attend::compute {
 
-// Exponents of two beyond this cannot come back: each squaring at least doubles them, less the range of double.
-inline constexpr int64_t kHopelessExponent = int64_t{1} << 40;
+// Exponents of two are kept to the last bit up to here. Beyond, what each squaring does to them is known: it doubles
+// them, but for less than 2^-50 of themselves.
+inline constexpr int64_t kHopelessExponent = int64_t{1} << 60;
 
 inline int ToInt(int64_t exponent) { return static_cast<int>(std::clamp<int64_t>(exponent, -100000, 100000)); }
 
@@ -88,19 +89,23 @@ class TaylorSeries {
       }
       ++done_squarings;
     }
+    squarings_left_ = squarings - done_squarings;
     return absl::OkStatus();
   }
 
   // Multiplies by exp of B's shift.
   absl::Status ApplyShift() {
-    if (powers_.shift() == 0) return absl::OkStatus();
+    constexpr long double kLog2E = 1.442695040888963407359924681001892137L;
     const long double shift =
         std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.mantissa, ToInt(scaling_.exponent));
-    const long double power = shift * 1.442695040888963407359924681001892137L;  // log2(e)
-    if (std::fabs(power) > static_cast<long double>(kHopelessExponent)) {
-      exponent_ = power > 0 ? 2 * kHopelessExponent : -2 * kHopelessExponent;
+    const long double power = shift * kLog2E;
+    MeasureExponent(power);
+    if (squarings_left_ > 0 || std::fabs(power) > static_cast<long double>(kHopelessExponent)) {
+      constexpr long double kMost = 2 * static_cast<long double>(kHopelessExponent);
+      exponent_ = static_cast<int64_t>(std::clamp(log_size_, -kMost, kMost));
       return absl::OkStatus();
     }
+    if (power == 0) return absl::OkStatus();
     const long double whole = std::floor(power);
     exponent_ += static_cast<int64_t>(whole);
     const T factor = static_cast<T>(std::exp2(power - whole));
@@ -111,7 +116,8 @@ class TaylorSeries {
     });
   }
 
-  // `fits`: whether the result fits in T; then it is stored, with its relative error bound.
+  // `fits`: whether the result fits in T; then it is stored, with its relative error bound. Where rounding hides
+  // whether it overflows or vanishes, OUT_OF_RANGE.
   absl::Status Store(const Matrix<T>& result, bool& fits, double& error_bound) const {
     fits = true;
     error_bound = 0;
@@ -119,6 +125,9 @@ class TaylorSeries {
     const std::vector<int>& balance = powers_.balance();
     const int spread = Spread(balance);
     if (norm_ == 0 || exponent_ < -kBeyondDouble - spread) {
+      if (norm_ != 0 && log_size_ + log_size_error_ > -kBeyondDouble - spread) {
+        return absl::OutOfRangeError("exp overflows or vanishes: rounding hides which at this norm of time * a");
+      }
       std::fill_n(result.data, static_cast<size_t>(n_ * n_), T{0});
       error_bound = 1;
       return absl::OkStatus();
@@ -146,6 +155,16 @@ class TaylorSeries {
     if (balance.empty()) return 0;
     const auto [least, most] = std::minmax_element(balance.begin(), balance.end());
     return *most - *least;
+  }
+
+  // log2 of the result's size, the shift's `power` of two included, and how far rounding may have moved it: a change of
+  // B - shift by so much of itself changes the logarithm by its norm.
+  void MeasureExponent(long double power) {
+    constexpr long double kSafety = 8;
+    const long double growth = static_cast<long double>(exponent_) + std::log2(static_cast<long double>(norm_));
+    log_size_ = std::ldexp(growth, ToInt(squarings_left_)) + power;
+    const long double norm = std::exp2(static_cast<long double>(powers_.log_norm(1) + scaling_.LogScale()));
+    log_size_error_ = kSafety * static_cast<long double>(n_) * kUnit * norm + 0x1p-60L * std::fabs(power);
   }
 
   // Of value_; the column sums stay in sums_.
@@ -214,8 +233,12 @@ class TaylorSeries {
     for (int k = 1; k <= (plan.degree == 18 ? 3 : 2); ++k) {
       norms[static_cast<size_t>(k - 1)] = std::exp2(powers_.log_norm(k) + k * log_step);
     }
-    return kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
-                    plan.truncation * norms[0]);
+    const double square = std::exp2(powers_.log_abs_norm(2) + 2 * log_step);
+    const double cube = plan.degree == 18 ? std::exp2(powers_.log_abs_norm(3) + 3 * log_step) : 0;
+    const double powers = PowersSensitivity(plan.degree, norms, PowersRounding(kUnit, n_, square, cube));
+    return std::min(1e300, kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
+                                    plan.truncation * norms[0]) +
+                               powers / norm_);
   }
 
   absl::Status SquareOnce() {
@@ -270,6 +293,9 @@ class TaylorSeries {
   Matrix<T> third_;
   std::vector<double> sums_;  // of value_'s columns, and room for as many
   int64_t exponent_ = 0;
+  int64_t squarings_left_ = 0;
+  long double log_size_ = 0;  // log2 of the result
+  long double log_size_error_ = 0;
   double norm_ = 0;  // |value|_1
   std::optional<SquaringError> error_;
   double shift_error_ = 0;

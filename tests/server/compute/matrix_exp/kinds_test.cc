@@ -206,5 +206,51 @@ TEST(MatrixExpKinds, LargerMatricesStayWithinTheirBounds) {
   EXPECT_GE(near, 0.8 * all);
 }
 
+// u v^T with v at right angles to u, but for rounding: entries of all digits whose square is what rounding leaves.
+template <typename T>
+std::vector<T> NilpotentOfRankOne(Random& random, int64_t n, double norm) {
+  std::vector<double> u(static_cast<size_t>(n)), v(u.size()), a(u.size() * u.size());
+  double product = 0;
+  double square = 0;
+  for (size_t i = 0; i < u.size(); ++i) {
+    u[i] = Uniform(random, -1, 1);
+    v[i] = Uniform(random, -1, 1);
+    product += u[i] * v[i];
+    square += u[i] * u[i];
+  }
+  for (size_t i = 0; i < v.size(); ++i) v[i] -= product / square * u[i];
+  for (size_t k = 0; k < a.size(); ++k) a[k] = u[k / u.size()] * v[k % u.size()];
+  const double scale = norm / NormOne(n, a);
+  std::vector<T> result(a.size());
+  for (size_t k = 0; k < a.size(); ++k) result[k] = static_cast<T>(a[k] * scale);
+  return result;
+}
+
+template <typename T>
+void ExpectBoundHolds(int64_t n, const std::vector<T>& a) {
+  const QuadMatrix expected = QuadExp(n, ToQuad(a.data(), n, 1), 0);
+  const Outcome<T> outcome = Exponentiate(n, a, {1.0}, MatrixStructure::kGeneral);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  const double error = RelativeError(n, outcome.result.data(), expected);
+  EXPECT_LE(error, outcome.reports[0].error_bound) << n << " norm " << NormOne(n, a);
+  // Beyond this the bound is of errors that would have to fall together, each times the norm.
+  if (NormOne(n, a) > 100) return;
+  const double unit = std::numeric_limits<T>::epsilon() / 2;
+  EXPECT_LE(outcome.reports[0].error_bound, 1000 * static_cast<double>(n) * std::max(error, unit)) << n;
+}
+
+TEST(MatrixExpKinds, BoundsCoverPowersThatCancel) {
+  for (double scale : {1.0, 10.0, 1e2, 1e4, 1e6}) {
+    const double s = 1.0001 * scale;
+    ExpectBoundHolds<double>(2, {3 * 7.1 * s, -9 * s, 7.1 * 7.1 * s, -3 * 7.1 * s});
+  }
+  Random random(24);
+  for (int64_t n : {2, 3, 5, 17, 65}) {
+    for (double norm : {10.0, 300.0, 2500.0}) ExpectBoundHolds(n, NilpotentOfRankOne<double>(random, n, norm));
+    for (double norm : {10.0, 300.0, 1450.0}) ExpectBoundHolds(n, NilpotentOfRankOne<float>(random, n, norm));
+  }
+  ExpectBoundHolds(129, NilpotentOfRankOne<double>(random, 129, 2500));
+}
+
 }  // namespace
 }  // namespace attend::compute

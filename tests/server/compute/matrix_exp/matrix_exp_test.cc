@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "server/runtime/cancellation.h"
@@ -213,6 +214,57 @@ TYPED_TEST(MatrixExpTest, UnderflowGivesZero) {
   const Outcome<TypeParam> outcome = Exponentiate(3, a);
   ASSERT_TRUE(outcome.status.ok()) << outcome.status;
   EXPECT_EQ(outcome.result, std::vector<TypeParam>(9, TypeParam{0}));
+}
+
+// Where growth and shift are far beyond the exponents of any number.
+template <typename T>
+std::vector<int> HugeExponents() {
+  if constexpr (std::is_same_v<T, float>) return {50, 53, 60, 100, 126};
+  return {50, 53, 57, 60, 61, 100, 126, 500, 1000, 1022};
+}
+
+template <typename T>
+std::vector<Question<T>> HugeQuestions(const std::vector<double>& a, int exponent) {
+  std::vector<T> scaled(a.size());
+  for (size_t k = 0; k < a.size(); ++k) scaled[k] = static_cast<T>(std::ldexp(a[k], exponent));
+  Question<T> whole{2, scaled};
+  whole.structure = MatrixStructure::kGeneral;
+  Question<T> action = whole;
+  action.p = 1;
+  action.b = {1, 1};
+  return {whole, action};
+}
+
+TYPED_TEST(MatrixExpTest, GrowthOutweighsANegativeTraceAtAnyNorm) {
+  for (int exponent : HugeExponents<TypeParam>()) {
+    for (const auto& question : HugeQuestions<TypeParam>({1, -1, .1, -1.7}, exponent)) {  // eigenvalues 0.96 and -1.66
+      EXPECT_EQ(Solve(question).status.code(), absl::StatusCode::kOutOfRange) << exponent << " p " << question.p;
+    }
+  }
+}
+
+TYPED_TEST(MatrixExpTest, DecayOutweighsGrowthBesideTheTraceAtAnyNorm) {
+  for (int exponent : HugeExponents<TypeParam>()) {
+    for (const auto& question : HugeQuestions<TypeParam>({-1, .5, .1, -1.7}, exponent)) {
+      const Outcome<TypeParam> outcome = Solve(question);
+      ASSERT_TRUE(outcome.status.ok()) << exponent << outcome.status;
+      EXPECT_EQ(outcome.result, std::vector<TypeParam>(outcome.result.size(), TypeParam{0})) << exponent;
+    }
+  }
+}
+
+// Eigenvalues 0 and -1.75: exp is finite and not zero, but its exponent drowns in rounding.
+TYPED_TEST(MatrixExpTest, WhatRoundingHidesIsNotAnsweredWithZero) {
+  for (int exponent : {90, 120}) {
+    for (const auto& question : HugeQuestions<TypeParam>({-.75, .75, 1, -1}, exponent)) {
+      const Outcome<TypeParam> outcome = Solve(question);
+      if (!outcome.status.ok()) {
+        EXPECT_EQ(outcome.status.code(), absl::StatusCode::kOutOfRange);
+        continue;
+      }
+      EXPECT_NE(outcome.result, std::vector<TypeParam>(outcome.result.size(), TypeParam{0})) << exponent;
+    }
+  }
 }
 
 TYPED_TEST(MatrixExpTest, StopsWhenCancelled) {
