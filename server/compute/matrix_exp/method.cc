@@ -86,14 +86,26 @@ absl::Status Method<T>::ApplyExp(runtime::Executor& executor, double time, bool 
   const Operand<T> left = transposed ? Transposed(Operand<T>(exponential)) : Operand<T>(exponential);
   if (auto done = ParallelGemm(executor, T{1}, left, b, T{0}, out); !done.ok()) return done;
   if (!AllFinite(out)) return Overflow(time);
+  if (transposed || MaxAbs(b) == 0) return absl::OkStatus();
   const double norm = NormOne(AsConst(out));
-  const double terms = std::sqrt(static_cast<double>(n)) + 1;
-  if (norm > 0) {
-    const double cancelled = NormOne(AsConst(exponential)) * (NormOne(b) / norm);
-    report.error_bound = std::min(
-        1e300, (report.error_bound + terms * std::numeric_limits<T>::epsilon() / 2) * std::max(1.0, cancelled));
+  if (norm == 0) {
+    report.error_bound = 1;
+    return absl::OkStatus();
   }
+  const absl::StatusOr<double> cancelled = Cancellation(executor, exponential, b, out);
+  if (!cancelled.ok()) return cancelled.status();
+  const double terms = std::sqrt(static_cast<double>(n)) + 1;
+  const double relative = (report.error_bound + terms * std::numeric_limits<T>::epsilon() / 2) * *cancelled;
+  // What entries of exp and products lose below the least normal number.
+  const double vanished = static_cast<double>(std::numeric_limits<T>::denorm_min()) / norm;
+  report.error_bound = std::min(1e300, relative + static_cast<double>(n) * vanished * (NormOne(b) + 1));
   return absl::OkStatus();
+}
+
+template <typename T>
+absl::StatusOr<double> Method<T>::Cancellation(runtime::Executor& executor, const Matrix<T>& exponential,
+                                               const Matrix<const T>& b, const Matrix<T>& out) const {
+  return std::max(1.0, NormOne(AsConst(exponential)) * (NormOne(b) / NormOne(AsConst(out))));
 }
 
 template <typename T>
