@@ -74,6 +74,9 @@ class Method {
 
   double ReportedNorm(double time) const;  // |time a|_1, the largest double where it is more
   absl::Status Overflow(double time) const;
+  // By what factor errors of the steps may have grown beside out = exp(time a) b: |exp| |b| / |out|, at least 1.
+  absl::StatusOr<double> StepsGrowth(runtime::Executor& executor, double time, const Matrix<const T>& b,
+                                     const Matrix<T>& out);
   TaylorAction& action();
 
   runtime::BufferPool& pool_;

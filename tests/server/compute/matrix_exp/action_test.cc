@@ -268,6 +268,66 @@ TYPED_TEST(MatrixExpActionTest, GeneratorsThatMixStayWithProductsOfColumns) {
   EXPECT_GT(outcome.reports[0].action_products, 0u);
 }
 
+// exp(a) b's relative error in the 1-norm.
+template <typename T>
+double ActionError(const Question<T>& question, const std::vector<T>& result) {
+  const int64_t n = question.n;
+  const QuadMatrix exponential = QuadExp(n, ToQuad(question.a.data(), n, 1), 0);
+  double error = 0;
+  double norm = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    Quad expected = 0;
+    for (int64_t k = 0; k < n; ++k) expected += exponential[i * n + k] * question.b[k];
+    error += std::fabs(static_cast<double>(result[i] - expected));
+    norm += std::fabs(static_cast<double>(expected));
+  }
+  return error / norm;
+}
+
+TYPED_TEST(MatrixExpActionTest, BoundsHoldWhereOtherColumnsGrowFarMore) {
+  for (int64_t n : {5, 17, 33}) {
+    for (double top : {1.0, 10.0, 20.0, 40.0}) {
+      // H diag(top, ...) H with the reflection H = I - 2 v v^T / n, v = (1, ..., 1): eigenvectors are its columns.
+      Question<TypeParam> question{n, std::vector<TypeParam>(n * n), {1.0}};
+      const auto h = [n](int64_t i, int64_t j) { return (i == j ? 1 : 0) - 2.0 / static_cast<double>(n); };
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j <= i; ++j) {
+          double sum = 0;
+          for (int64_t k = 0; k < n; ++k) {
+            sum += h(i, k) * h(j, k) * (k == 0 ? top : std::cos(static_cast<double>(k)));
+          }
+          question.a[i * n + j] = question.a[j * n + i] = static_cast<TypeParam>(sum);
+        }
+      }
+      question.p = 1;
+      for (int64_t i = 0; i < n; ++i) question.b.push_back(static_cast<TypeParam>(h(i, 1)));
+      question.structure = MatrixStructure::kSymmetric;
+      const Outcome<TypeParam> outcome = Solve(question);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      EXPECT_LE(ActionError(question, outcome.result), outcome.reports[0].error_bound) << n << " " << top;
+      if (top == 1) {
+        EXPECT_LE(outcome.reports[0].error_bound, 1000 * kUnit<TypeParam>);
+      }
+    }
+  }
+}
+
+TYPED_TEST(MatrixExpActionTest, EigenvaluesThatColumnsDoNotMeetDoNotOverflow) {
+  for (double top : {50.0, 800.0, 20000.0}) {
+    Question<TypeParam> question{3, {static_cast<TypeParam>(top), 0, 0, 0, -1, 0.5, 0, 0.5, -1}, {1.0}};
+    question.p = 1;
+    question.b = {0, 1, 1};
+    const Outcome<TypeParam> outcome = Solve(question);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_EQ(outcome.result[0], 0);
+    for (int i : {1, 2}) {
+      const double error = std::fabs(outcome.result[i] / std::exp(-0.5) - 1);
+      EXPECT_LE(error, outcome.reports[0].error_bound) << top;
+      EXPECT_LE(error, 8 * kUnit<double> * top + kUnit<TypeParam>) << top;
+    }
+  }
+}
+
 TYPED_TEST(MatrixExpActionTest, StopsWhenCancelled) {
   runtime::Cancellation cancellation;
   cancellation.Cancel();
