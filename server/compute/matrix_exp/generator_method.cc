@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/frechet.h"
@@ -9,6 +10,7 @@
 #include "server/compute/matrix_exp/norms.h"
 #include "server/compute/matrix_exp/structure.h"
 #include "server/compute/matrix_exp/structured_methods.h"
+#include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
 namespace {
@@ -76,6 +78,12 @@ class GeneratorMethod final : public GeneralMethod<T> {
       int64_t products = 0;
       auto done = GeneratorAction(executor, this->pool_, this->a_, job.time, b, job.result, &products);
       if (!done.ok()) return done;
+      const absl::StatusOr<bool> decays = LosesToDecay(executor, b, job);
+      if (!decays.ok()) return decays.status();
+      if (*decays) {
+        if (done = this->ApplyExp(executor, job.time, false, b, job.result, *job.report); !done.ok()) return done;
+        continue;
+      }
       MatrixExpReport& report = *job.report;
       report.structure = MatrixStructure::kGenerator;
       report.norm1 = this->ReportedNorm(job.time);
@@ -86,16 +94,87 @@ class GeneratorMethod final : public GeneralMethod<T> {
     return absl::OkStatus();
   }
 
+  // |exp| |b| beside |exp b|: exp is accurate by entries, so that only b's signs cancel.
+  absl::StatusOr<double> Cancellation(runtime::Executor& executor, const Matrix<T>& exponential,
+                                      const Matrix<const T>& b, const Matrix<T>& out) const override {
+    const auto size = static_cast<size_t>(b.rows * b.cols);
+    const runtime::Buffer buffers[] = {this->pool_.template AllocateArray<T>(size),
+                                       this->pool_.template AllocateArray<T>(size)};
+    const Matrix<T> absolute(buffers[0].template as<T>(), b.rows, b.cols);
+    const Matrix<T> sums(buffers[1].template as<T>(), b.rows, b.cols);
+    for (int64_t i = 0; i < b.rows; ++i) {
+      for (int64_t j = 0; j < b.cols; ++j) absolute.row(i)[j] = std::fabs(b.row(i)[j]);
+    }
+    const Operand<T> left(exponential);
+    if (auto done = ParallelGemm(executor, T{1}, left, absolute, T{0}, sums); !done.ok()) return done;
+    return std::max(1.0, NormOne(AsConst(sums)) / NormOne(AsConst(out)));
+  }
+
  private:
   // The diagonal as it came may differ from minus the sum of its row by rounding.
   double RowSumError(double time) const { return std::expm1(std::min(time * row_sum_, 1.0)); }
 
   // 4 units of roundoff of the largest entry of each column (generator.h), in the 1-norm.
   double RelativeError(const Matrix<const T>& b, const Matrix<T>& result) const {
-    const double norm = NormOne(AsConst(result));
-    if (norm == 0) return 0;
-    const double error = 2 * std::numeric_limits<T>::epsilon() * MaxAbs(b) * static_cast<double>(b.rows);
-    return std::min(1e300, error / norm);
+    const double largest = MaxAbs(b);
+    if (largest == 0) return 0;
+    const double error = 2 * std::numeric_limits<T>::epsilon() * largest * static_cast<double>(b.rows);
+    return std::min(1e300, error / NormOne(AsConst(result)));
+  }
+
+  // Whether the action has lost digits of a column that exp(tG), accurate by entries, keeps: where exp(tG) |b| is as
+  // far below the largest |b| as the result is. Elsewhere b's signs cancel, and no way helps.
+  absl::StatusOr<bool> LosesToDecay(runtime::Executor& executor, const Matrix<const T>& b,
+                                    const ActionJob<T>& job) const {
+    // In units of 4 units of roundoff. A digit is worth three times the operations.
+    const double flops = ApplyExpFlops(job.time, 1) / GeneratorActionFlops<T>(b.rows, 1, rate_ * job.time);
+    const double most = std::max(16.0, flops * flops);
+    std::vector<int64_t> signed_columns;
+    for (int64_t j = 0; j < b.cols; ++j) {
+      const Fall fall = FallOf(b, job.result, j);
+      if (!fall.Exceeds(most)) continue;
+      if (fall.one_sign) return true;
+      signed_columns.push_back(j);
+    }
+    if (signed_columns.empty()) return false;
+    const auto p = static_cast<int64_t>(signed_columns.size());
+    const auto size = static_cast<size_t>(b.rows * p);
+    const runtime::Buffer buffers[] = {this->pool_.template AllocateArray<T>(size),
+                                       this->pool_.template AllocateArray<T>(size)};
+    const Matrix<T> absolute(buffers[0].template as<T>(), b.rows, p);
+    const Matrix<T> sums(buffers[1].template as<T>(), b.rows, p);
+    for (int64_t i = 0; i < b.rows; ++i) {
+      for (int64_t j = 0; j < p; ++j) absolute.row(i)[j] = std::fabs(b.row(i)[signed_columns[static_cast<size_t>(j)]]);
+    }
+    if (auto done = GeneratorAction(executor, this->pool_, this->a_, job.time, AsConst(absolute), sums); !done.ok()) {
+      return done;
+    }
+    for (int64_t j = 0; j < p; ++j) {
+      if (FallOf(AsConst(absolute), sums, j).Exceeds(most)) return true;
+    }
+    return false;
+  }
+
+  // How far a column's entries are below the largest of b's.
+  struct Fall {
+    double before = 0;  // n times b's largest |entry|
+    double after = 0;   // the sum of the result's
+    bool one_sign = true;
+
+    bool Exceeds(double factor) const { return before > factor * after; }
+  };
+  static Fall FallOf(const Matrix<const T>& b, const Matrix<T>& result, int64_t column) {
+    Fall fall;
+    double least = 0;
+    double largest = 0;
+    for (int64_t i = 0; i < b.rows; ++i) {
+      least = std::min(least, static_cast<double>(b.row(i)[column]));
+      largest = std::max(largest, static_cast<double>(b.row(i)[column]));
+      fall.after += std::fabs(static_cast<double>(result.row(i)[column]));
+    }
+    fall.before = std::max(-least, largest) * static_cast<double>(b.rows);
+    fall.one_sign = least == 0 || largest == 0;
+    return fall;
   }
 
   static void Scale(const Matrix<const double>& from, int exponent, const Matrix<T>& to) {

@@ -56,10 +56,14 @@ class Method {
   double other_flops() const { return other_flops_; }
 
  protected:
-  // out [n, p] = exp(time a) b or exp(time a^T) b, through exp(time a). Fills `report`.
+  // out [n, p] = exp(time a) b or exp(time a^T) b, through exp(time a). Fills `report`, whose
+  // error_bound is that of a, not of a^T.
   virtual absl::Status ApplyExp(runtime::Executor& executor, double time, bool transposed, const Matrix<const T>& b,
                                 const Matrix<T>& out, MatrixExpReport& report);
   virtual double ApplyExpFlops(double time, int64_t p) const = 0;
+  // By what factor errors relative to exponential [n, n] may grow in out = exponential b, which is not 0.
+  virtual absl::StatusOr<double> Cancellation(runtime::Executor& executor, const Matrix<T>& exponential,
+                                              const Matrix<const T>& b, const Matrix<T>& out) const;
   virtual double AdjointFlops(double time) const = 0;
 
   // As ApplyExp for all jobs, without exp.
@@ -70,6 +74,9 @@ class Method {
 
   double ReportedNorm(double time) const;  // |time a|_1, the largest double where it is more
   absl::Status Overflow(double time) const;
+  // By what factor errors of the steps may have grown beside out = exp(time a) b: |exp| |b| / |out|, at least 1.
+  absl::StatusOr<double> StepsGrowth(runtime::Executor& executor, double time, const Matrix<const T>& b,
+                                     const Matrix<T>& out);
   TaylorAction& action();
 
   runtime::BufferPool& pool_;

@@ -41,6 +41,8 @@ class SkewSymmetric final : public Spectral {
     return {1, 0};
   }
 
+  long double LogGrowth(double time, const std::vector<bool>& support) const override { return 0; }
+
   void AddDerivative(double time, const Matrix<double>& gradient, const Matrix<double>& sum) const override {
     const std::vector<Turn> turns = Turns(time);
     ForEachBlock([&](int64_t i, int64_t j) {

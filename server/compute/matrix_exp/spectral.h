@@ -28,12 +28,15 @@ class Spectral {
   absl::Status ToBasis(runtime::Executor& executor, const Operand<double>& x, const Matrix<double>& to) const;
   absl::Status FromBasis(runtime::Executor& executor, const Operand<double>& x, const Matrix<double>& to) const;
 
-  // rows [n, any] = F(time) rows.
+  // rows [n, any] = F(time) rows. Rows of zeros do not count for the exponent, however large their eigenvalues.
   struct Rest {
     double identity = 0;
     int64_t exponent = 0;
   };
   virtual Rest Apply(double time, const Matrix<double>& rows) const = 0;
+
+  // An upper bound of ln(|exp(time A) x| / |x|), 2-norms, for every x that is 0 where `support` [n] is false.
+  virtual long double LogGrowth(double time, const std::vector<bool>& support) const = 0;
 
   // In the eigenbasis: sum += L(time D^T, gradient) time.
   virtual void AddDerivative(double time, const Matrix<double>& gradient, const Matrix<double>& sum) const = 0;

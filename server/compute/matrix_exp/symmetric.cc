@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
+#include <vector>
 
 #include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/matrix_exp/scalar_exp.h"
@@ -16,12 +18,18 @@ class Symmetric final : public Spectral {
     values_ = std::move(values);
   }
 
-  // F = exp(t D) - exp(least of t D) I: no term is negative, nothing cancels.
+  // F = exp(t D) - exp(least of t D) I, of the rows that are not 0: no term is negative, nothing cancels.
   Rest Apply(double time, const Matrix<double>& rows) const override {
     const long double scaled = Scaled(time);
-    const auto [low, high] = std::minmax_element(values_.begin(), values_.end());
-    const long double least = std::min(scaled * *low, scaled * *high);
-    const long double largest = std::max(scaled * *low, scaled * *high);
+    long double least = std::numeric_limits<long double>::infinity();
+    long double largest = -least;
+    for (int64_t i = 0; i < rows.rows; ++i) {
+      const long double x = scaled * values_[static_cast<size_t>(i)];
+      if (IsZero(rows.row(i), rows.cols)) continue;
+      least = std::min(least, x);
+      largest = std::max(largest, x);
+    }
+    if (largest < least) return {0, 0};
     const int64_t exponent = ScaledExp(largest).exponent;
     const auto exp = [&](long double x) {
       const ScaledNumber number = ScaledExp(x);
@@ -29,11 +37,24 @@ class Symmetric final : public Spectral {
     };
     const double identity = exp(least);
     for (int64_t i = 0; i < rows.rows; ++i) {
+      if (IsZero(rows.row(i), rows.cols)) continue;
       const long double x = scaled * values_[static_cast<size_t>(i)];
       const double factor = x - least > 1 ? exp(x) - identity : identity * std::expm1(static_cast<double>(x - least));
       for (int64_t j = 0; j < rows.cols; ++j) rows.row(i)[j] *= factor;
     }
     return {identity, exponent};
+  }
+
+  long double LogGrowth(double time, const std::vector<bool>& support) const override {
+    const long double scaled = Scaled(time);
+    long double largest = -std::numeric_limits<long double>::infinity();
+    for (int64_t i = 0; i < n(); ++i) {
+      const double* vector = basis_.view().row(i);
+      bool touched = false;
+      for (int64_t j = 0; j < n(); ++j) touched = touched || (support[static_cast<size_t>(j)] && vector[j] != 0);
+      if (touched) largest = std::max(largest, scaled * values_[static_cast<size_t>(i)]);
+    }
+    return largest;
   }
 
   void AddDerivative(double time, const Matrix<double>& gradient, const Matrix<double>& sum) const override {
@@ -68,6 +89,10 @@ class Symmetric final : public Spectral {
   }
 
  private:
+  static bool IsZero(const double* row, int64_t count) {
+    return std::all_of(row, row + count, [](double x) { return x == 0; });
+  }
+
   void SubtractExpected(const Matrix<double>& images) const override {
     for (int64_t i = 0; i < n(); ++i) {
       const double value = values_[static_cast<size_t>(i)];

@@ -200,6 +200,134 @@ TYPED_TEST(MatrixExpActionTest, NoColumnsAndNoTimesHaveEmptyResults) {
   EXPECT_TRUE(Solve(question).status.ok());
 }
 
+// State 0 absorbs, all others go there at rate 1, and to the next: exp(tG) of 0 in state 0 and 1 elsewhere is e^-t.
+template <typename T>
+Question<T> Decaying(int64_t n, double time) {
+  Question<T> question{n, std::vector<T>(n * n, T{0}), {time}};
+  for (int64_t i = 1; i < n; ++i) {
+    question.a[i * n] = 1;
+    question.a[i * n + i] = i + 1 < n ? -2 : -1;
+    if (i + 1 < n) question.a[i * n + i + 1] = 1;
+  }
+  question.p = 1;
+  question.b.assign(n, T{1});
+  question.b[0] = 0;
+  return question;
+}
+
+TYPED_TEST(MatrixExpActionTest, GeneratorsKeepTheDigitsOfWhatDecays) {
+  for (double time : {0.5, 2.0, 5.0, 40.0, 60.0, 80.0}) {
+    for (double sign : {1.0, -1.0}) {
+      Question<TypeParam> question = Decaying<TypeParam>(64, time);
+      for (TypeParam& x : question.b) x *= static_cast<TypeParam>(sign);
+      const Outcome<TypeParam> outcome = Solve(question);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      double error = 0;
+      for (int64_t i = 1; i < 64; ++i) {
+        error = std::max(error, std::fabs(outcome.result[i] / (sign * std::exp(-time)) - 1));
+      }
+      // 4 units of 16 times the result, or the product's 64 terms.
+      EXPECT_LE(error, 64 * kUnit<TypeParam>) << time;
+      EXPECT_LE(error, outcome.reports[0].error_bound) << time;
+      EXPECT_LE(outcome.reports[0].error_bound, 200 * kUnit<TypeParam>) << time;
+    }
+  }
+}
+
+TYPED_TEST(MatrixExpActionTest, GeneratorsKeepTheDigitsOfSignedColumnsToo) {
+  Question<TypeParam> question = Decaying<TypeParam>(64, 40);
+  for (int64_t i = 1; i < 64; i += 2) question.b[i] = -2;
+  const Outcome<TypeParam> outcome = Solve(question);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  const QuadMatrix exponential = QuadExp(64, QuadGenerator(64, question.a, 40), 4);
+  double error = 0;
+  double norm = 0;
+  for (int64_t i = 0; i < 64; ++i) {
+    Quad expected = 0;
+    for (int64_t k = 0; k < 64; ++k) expected += exponential[i * 64 + k] * question.b[k];
+    error += std::fabs(static_cast<double>(outcome.result[i] - expected));
+    norm += std::fabs(static_cast<double>(expected));
+  }
+  EXPECT_LE(error / norm, outcome.reports[0].error_bound);
+  EXPECT_LE(outcome.reports[0].error_bound, 1000 * kUnit<TypeParam>);
+}
+
+TYPED_TEST(MatrixExpActionTest, AVanishedResultIsNotCalledExact) {
+  const Outcome<TypeParam> outcome = Solve(Decaying<TypeParam>(64, 2000));
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.result, std::vector<TypeParam>(64, TypeParam{0}));
+  EXPECT_GE(outcome.reports[0].error_bound, 1);
+}
+
+TYPED_TEST(MatrixExpActionTest, GeneratorsThatMixStayWithProductsOfColumns) {
+  Question<TypeParam> question{65, Structured<TypeParam>(Kind::kGenerator, 65, 3.0, 7)};
+  question.p = 1;
+  question.b = Columns<TypeParam>(65, 1, 5);
+  const Outcome<TypeParam> outcome = Solve(question);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_GT(outcome.reports[0].action_products, 0u);
+}
+
+// exp(a) b's relative error in the 1-norm.
+template <typename T>
+double ActionError(const Question<T>& question, const std::vector<T>& result) {
+  const int64_t n = question.n;
+  const QuadMatrix exponential = QuadExp(n, ToQuad(question.a.data(), n, 1), 0);
+  double error = 0;
+  double norm = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    Quad expected = 0;
+    for (int64_t k = 0; k < n; ++k) expected += exponential[i * n + k] * question.b[k];
+    error += std::fabs(static_cast<double>(result[i] - expected));
+    norm += std::fabs(static_cast<double>(expected));
+  }
+  return error / norm;
+}
+
+TYPED_TEST(MatrixExpActionTest, BoundsHoldWhereOtherColumnsGrowFarMore) {
+  for (int64_t n : {5, 17, 33}) {
+    for (double top : {1.0, 10.0, 20.0, 40.0}) {
+      // H diag(top, ...) H with the reflection H = I - 2 v v^T / n, v = (1, ..., 1): eigenvectors are its columns.
+      Question<TypeParam> question{n, std::vector<TypeParam>(n * n), {1.0}};
+      const auto h = [n](int64_t i, int64_t j) { return (i == j ? 1 : 0) - 2.0 / static_cast<double>(n); };
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j <= i; ++j) {
+          double sum = 0;
+          for (int64_t k = 0; k < n; ++k) {
+            sum += h(i, k) * h(j, k) * (k == 0 ? top : std::cos(static_cast<double>(k)));
+          }
+          question.a[i * n + j] = question.a[j * n + i] = static_cast<TypeParam>(sum);
+        }
+      }
+      question.p = 1;
+      for (int64_t i = 0; i < n; ++i) question.b.push_back(static_cast<TypeParam>(h(i, 1)));
+      question.structure = MatrixStructure::kSymmetric;
+      const Outcome<TypeParam> outcome = Solve(question);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      EXPECT_LE(ActionError(question, outcome.result), outcome.reports[0].error_bound) << n << " " << top;
+      if (top == 1) {
+        EXPECT_LE(outcome.reports[0].error_bound, 1000 * kUnit<TypeParam>);
+      }
+    }
+  }
+}
+
+TYPED_TEST(MatrixExpActionTest, EigenvaluesThatColumnsDoNotMeetDoNotOverflow) {
+  for (double top : {50.0, 800.0, 20000.0}) {
+    Question<TypeParam> question{3, {static_cast<TypeParam>(top), 0, 0, 0, -1, 0.5, 0, 0.5, -1}, {1.0}};
+    question.p = 1;
+    question.b = {0, 1, 1};
+    const Outcome<TypeParam> outcome = Solve(question);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_EQ(outcome.result[0], 0);
+    for (int i : {1, 2}) {
+      const double error = std::fabs(outcome.result[i] / std::exp(-0.5) - 1);
+      EXPECT_LE(error, outcome.reports[0].error_bound) << top;
+      EXPECT_LE(error, 8 * kUnit<double> * top + kUnit<TypeParam>) << top;
+    }
+  }
+}
+
 TYPED_TEST(MatrixExpActionTest, StopsWhenCancelled) {
   runtime::Cancellation cancellation;
   cancellation.Cancel();
