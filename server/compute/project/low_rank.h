@@ -33,7 +33,7 @@ struct LowRankReport {
   double energy = 0;              // kept share of the squared singular values; 1 for a zero matrix
   bool randomized = false;        // see triplets.h
   double distance_over_best = 1;  // 1 but for the randomized: at most so many times the best distance, see overlooked.h
-  double residual = 0;  // max ||A^T u_i - s_i v_i|| of the randomized: so near to each s_i is a singular value
+  double residual = 0;            // of the randomized, see triplets.h: so near to each s_i is a singular value
 };
 
 struct LowRankResult {

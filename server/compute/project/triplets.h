@@ -30,7 +30,8 @@ struct Triplets {
   bool all_values_known = true;   // all that exceed rounding
   double total_square = 0;        // sum of all squared values
   double distance_over_best = 1;  // the sum's distance from A is at most so many times the best possible
-  double residual = 0;            // max ||A^T left_i - values[i] right_i||; 0: rounding
+  // max ||A^T left_i - values[i] right_i||, ||A right_i - values[i] left_i||, measured where randomized; 0: rounding
+  double residual = 0;
 };
 
 // How many of the values exceed max(rows, cols) * epsilon times the largest. REQUIRES: largest first.
@@ -53,7 +54,8 @@ absl::StatusOr<std::vector<double>> SingularValues(runtime::Executor& executor, 
 // After a block or some it measures what the space misses, ||A - A Z^T Z|| in the Frobenius norm, and the residuals of
 // its triplets; these bound the best distance from below (overlooked.h). It stops where the distance is at most
 // rule.most_over_best of that, or is rounding, and returns nothing where a space of half the smaller side does not get
-// there, or will not by the trend. REQUIRES: rule.rank is set, at least 1.
+// there, or will not by the trend; or where its basis is not orthonormal or its triplets do not fit A as it says, both
+// measured. REQUIRES: rule.rank is set, at least 1.
 absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& executor, runtime::BufferPool& pool,
                                                            const double* a, int64_t n, int64_t m, const RankRule& rule);
 
