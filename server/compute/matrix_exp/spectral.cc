@@ -37,7 +37,7 @@ long double Spectral::Scaled(double time) const { return std::ldexp(static_cast<
 
 double Spectral::LargestEigenvalue(double time) const {
   double largest = 0;
-  for (double value : values_) largest = std::max(largest, std::fabs(value));
+  for (double value : values_) largest = std::max(largest, std::fabs(value + shift_));
   const long double norm = std::fabs(Scaled(time)) * static_cast<long double>(largest);
   return static_cast<double>(std::min<long double>(norm, std::numeric_limits<double>::max()));
 }

@@ -70,7 +70,8 @@ class Spectral {
 
   Dense basis_;                 // Z
   int exponent_ = 0;            // eigenvalues are in units of 2^exponent
-  std::vector<double> values_;  // symmetric: eigenvalues, ascending; skew-symmetric: w >= 0 of each pair
+  double shift_ = 0;            // symmetric: the mean of A's diagonal, in these units
+  std::vector<double> values_;  // symmetric: eigenvalues less shift_, ascending; skew-symmetric: w >= 0 of each pair
 };
 
 // REQUIRES: a [n, n] is finite and exactly symmetric, or skew-symmetric. T is float or double. Errors of

@@ -14,8 +14,10 @@ namespace {
 
 class Symmetric final : public Spectral {
  public:
-  Symmetric(Dense basis, std::vector<double> values, int exponent) : Spectral(std::move(basis), exponent) {
+  Symmetric(Dense basis, std::vector<double> values, double shift, int exponent)
+      : Spectral(std::move(basis), exponent) {
     values_ = std::move(values);
+    shift_ = shift;
   }
 
   // F = exp(t D) - exp(least of t D) I, of the rows that are not 0: no term is negative, nothing cancels.
@@ -24,7 +26,7 @@ class Symmetric final : public Spectral {
     long double least = std::numeric_limits<long double>::infinity();
     long double largest = -least;
     for (int64_t i = 0; i < rows.rows; ++i) {
-      const long double x = scaled * values_[static_cast<size_t>(i)];
+      const long double x = scaled * Eigenvalue(i);
       if (IsZero(rows.row(i), rows.cols)) continue;
       least = std::min(least, x);
       largest = std::max(largest, x);
@@ -38,7 +40,7 @@ class Symmetric final : public Spectral {
     const double identity = exp(least);
     for (int64_t i = 0; i < rows.rows; ++i) {
       if (IsZero(rows.row(i), rows.cols)) continue;
-      const long double x = scaled * values_[static_cast<size_t>(i)];
+      const long double x = scaled * Eigenvalue(i);
       const double factor = x - least > 1 ? exp(x) - identity : identity * std::expm1(static_cast<double>(x - least));
       for (int64_t j = 0; j < rows.cols; ++j) rows.row(i)[j] *= factor;
     }
@@ -52,7 +54,7 @@ class Symmetric final : public Spectral {
       const double* vector = basis_.view().row(i);
       bool touched = false;
       for (int64_t j = 0; j < n(); ++j) touched = touched || (support[static_cast<size_t>(j)] && vector[j] != 0);
-      if (touched) largest = std::max(largest, scaled * values_[static_cast<size_t>(i)]);
+      if (touched) largest = std::max(largest, scaled * Eigenvalue(i));
     }
     return largest;
   }
@@ -60,7 +62,7 @@ class Symmetric final : public Spectral {
   void AddDerivative(double time, const Matrix<double>& gradient, const Matrix<double>& sum) const override {
     const long double scaled = Scaled(time);
     std::vector<double> exps;
-    for (double value : values_) exps.push_back(Exp(scaled * value));
+    for (int64_t i = 0; i < n(); ++i) exps.push_back(Exp(scaled * Eigenvalue(i)));
     for (int64_t i = 0; i < n(); ++i) {
       for (int64_t j = 0; j < n(); ++j) {
         const auto difference = static_cast<double>(
@@ -89,6 +91,8 @@ class Symmetric final : public Spectral {
   }
 
  private:
+  long double Eigenvalue(int64_t i) const { return static_cast<long double>(shift_) + values_[static_cast<size_t>(i)]; }
+
   static bool IsZero(const double* row, int64_t count) {
     return std::all_of(row, row + count, [](double x) { return x == 0; });
   }
@@ -121,6 +125,21 @@ class Symmetric final : public Spectral {
   }
 };
 
+double MeanDiagonal(const Matrix<double>& a) {
+  double mean = 0;
+  for (int64_t i = 0; i < a.rows; ++i) mean += a.row(i)[i] / static_cast<double>(a.rows);
+  return mean;
+}
+
+// What a multiple of I adds to A would hide what else there is from eigenvalues and their refinement.
+template <typename T>
+int LoadShifted(const Matrix<const T>& a, const Matrix<double>& to, double& shift) {
+  const int exponent = LoadScaled(a, to);
+  shift = MeanDiagonal(to);
+  for (int64_t i = 0; i < to.rows; ++i) to.row(i)[i] -= shift;
+  return exponent;
+}
+
 }  // namespace
 
 template <typename T>
@@ -130,11 +149,12 @@ absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSymmetric(runtime::Executor& 
   const Dense matrix(n, n, pool);
   Dense basis(n, n, pool);
   std::vector<double> values(static_cast<size_t>(n));
-  const int exponent = LoadScaled(a, matrix.view());
+  double shift = 0;
+  const int exponent = LoadShifted(a, matrix.view(), shift);
   absl::Status done = SymmetricEigen(executor, pool, n, matrix.data(), values.data(), basis.data());
   if (!done.ok()) return done;
-  auto symmetric = std::make_unique<Symmetric>(std::move(basis), std::move(values), exponent);
-  LoadScaled(a, matrix.view());
+  auto symmetric = std::make_unique<Symmetric>(std::move(basis), std::move(values), shift, exponent);
+  LoadShifted(a, matrix.view(), shift);
   if (done = symmetric->Refine(executor, pool, matrix.view()); !done.ok()) return done;
   return symmetric;
 }

@@ -225,5 +225,23 @@ TYPED_TEST(StructuresTest, ExtremeNormsNeitherHangNorGiveNaN) {
   }
 }
 
+TEST(MatrixExpStructures, SymmetricNearAMultipleOfTheIdentity) {
+  for (double multiple : {30.0, -30.0, 0.3}) {
+    for (int64_t n : {2, 8, 33, 65}) {
+      const std::vector<double> normal = Normal<double>(n, 1e-7, 9);
+      std::vector<double> a(n * n);
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j < n; ++j) a[i * n + j] = normal[i * n + j] + normal[j * n + i] + (i == j ? multiple : 0);
+      }
+      const Outcome<double> outcome = Exponentiate(n, a, {1.0}, MatrixStructure::kSymmetric);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      const double error = RelativeError(n, outcome.result.data(), QuadExp(n, ToQuad(a.data(), n, 1), 0));
+      EXPECT_LE(error, outcome.reports[0].error_bound) << n << " " << multiple;
+      // The multiple costs roundings of exp and of the result alone.
+      EXPECT_LE(error, 8 * 1.1e-16) << n << " " << multiple;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace attend::compute
