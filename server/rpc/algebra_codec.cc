@@ -103,9 +103,7 @@ absl::StatusOr<std::unique_ptr<Operation>> DecodeAlgebra(const v1::AlgebraProjec
   RETURN_IF_ERROR(CheckRank(in.m, "algebra.m", 2, compute::kMaxDimensions));
   const int last = in.m.rank() - 1;
   RETURN_IF_ERROR(CheckDimension("algebra.m", "columns", in.m.dim(last), in.m.dim(last - 1), "as many as rows"));
-  const absl::StatusOr<int64_t> batch = MatricesOf(in.m, "algebra.m");
-  if (!batch.ok()) return batch.status();
-  in.batch = *batch;
+  in.batch = MatricesOf(in.m);
   in.wire_dtype = reader.wire_dtype();
   if (in.wire_dtype == DType::kFloat64) return std::make_unique<AlgebraOperation<double>>(std::move(in));
   return std::make_unique<AlgebraOperation<float>>(std::move(in));

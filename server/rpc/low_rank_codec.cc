@@ -148,9 +148,7 @@ absl::StatusOr<std::unique_ptr<Operation>> DecodeLowRank(const v1::LowRankProjec
       reader.Required(low_rank.has_a() ? &low_rank.a() : nullptr, "low_rank.a", "a tensor [..., n, m]", in.a));
   RETURN_IF_ERROR(CheckRank(in.a, "low_rank.a", 2, compute::kMaxDimensions));
   RETURN_IF_ERROR(CheckSides(in.a));
-  const absl::StatusOr<int64_t> batch = MatricesOf(in.a, "low_rank.a");
-  if (!batch.ok()) return batch.status();
-  in.batch = *batch;
+  in.batch = MatricesOf(in.a);
   RETURN_IF_ERROR(ReadSize(low_rank, in));
   RETURN_IF_ERROR(ReadMostOverBest(low_rank, in));
   in.wire_dtype = reader.wire_dtype();

@@ -84,9 +84,7 @@ absl::StatusOr<MatrixLogInputs> ReadInputs(const v1::MatrixLogRequest& request, 
   if (n > compute::kLargestLogarithm) {
     return InvalidField("a", absl::StrCat(n, " columns"), absl::StrCat("at most ", compute::kLargestLogarithm));
   }
-  const absl::StatusOr<int64_t> batch = MatricesOf(in.a, "a");
-  if (!batch.ok()) return batch.status();
-  in.batch = *batch;
+  in.batch = MatricesOf(in.a);
   in.nearest_generator = request.nearest_generator();
   return in;
 }

@@ -47,8 +47,6 @@ struct Tile {
 template <typename T>
 std::vector<Tile> SplitIntoTiles(const LinearProblem<T>& problem, const std::vector<Group>& groups) {
   std::vector<Tile> tiles;
-  const auto empty = [](const Group& group) { return group.columns == 0; };
-  if (std::all_of(groups.begin(), groups.end(), empty)) return tiles;  // of rows there may be any number then
   for (int64_t row = 0; row < problem.rows; row += kTileRows) {
     for (size_t i = 0; i < groups.size(); ++i) {
       for (int64_t col = 0; col < groups[i].columns; col += kTileCols) tiles.push_back({i, row, col});
