@@ -9,13 +9,13 @@ and alone, since other kernels compute them then.
 """
 
 import itertools
-import json
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 import numpy
+import report_file
 import torch
 
 HEADS = 2
@@ -106,11 +106,7 @@ def main(attend, report):
     for name, error in largest.items():
         figures.append({"name": f"attention.accuracy.{name}.ordinary_logits.max", "value": error, "unit": "relative"})
         print(f"{figures[-1]['name']:<58} {error:10.4g} relative", flush=True)
-    path = pathlib.Path(report)
-    known = json.loads(path.read_text())["figures"] if path.exists() else []
-    names = {figure["name"] for figure in figures}
-    kept = [figure for figure in known if figure["name"] not in names]
-    path.write_text(json.dumps({"figures": kept + figures}, indent=1) + "\n")
+    report_file.add(report, figures)
 
 
 if __name__ == "__main__":

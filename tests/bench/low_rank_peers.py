@@ -18,6 +18,7 @@ import time
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy loads it
 
 import numpy as np  # noqa: E402
+import report_file  # noqa: E402
 import scipy.linalg  # noqa: E402
 import scipy.sparse.linalg  # noqa: E402
 
@@ -70,13 +71,7 @@ def main():
         value = median[peer] / median[stem + ".ms"]
         figures.append({"name": f"{stem}.vs_{name}", "value": value, "unit": "ratio"})
         print(f"{figures[-1]['name']:<58} {value:10.4g} ratio")
-    old = []
-    if os.path.exists(report_path):
-        with open(report_path, encoding="utf-8") as file:
-            old = json.load(file)["figures"]
-    new_names = {figure["name"] for figure in figures}
-    with open(report_path, "w", encoding="utf-8") as file:
-        json.dump({"figures": [f for f in old if f["name"] not in new_names] + figures}, file, indent=1)
+    report_file.add(report_path, figures)
 
 
 main()

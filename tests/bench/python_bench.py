@@ -7,9 +7,7 @@ turns of some calls; a figure is the median. Without PyTorch only attend-server 
 """
 
 import importlib.util
-import json
 import math
-import os
 import re
 import statistics
 import subprocess
@@ -27,6 +25,7 @@ NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_len
 sys.path.insert(0, sys.argv[2])
 import grpc  # noqa: E402
 import numpy as np  # noqa: E402
+import report_file  # noqa: E402
 from attend.v1 import attend_pb2 as pb  # noqa: E402
 from attend.v1 import attend_pb2_grpc as stubs  # noqa: E402
 
@@ -105,17 +104,6 @@ def measure(peers, shape):
     return [statistics.median(own) for own in times]
 
 
-def write(path, figures):
-    """Keeps the figures of the report that this run did not measure."""
-    kept = []
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            kept = json.load(file)["figures"]
-    names = {figure["name"] for figure in figures}
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump({"figures": [old for old in kept if old["name"] not in names] + figures}, file, indent=1)
-
-
 def main():
     server, stub_folder, report = sys.argv[1:4]
     peers = [Peer([server, "--listen=127.0.0.1:0", "--metrics_listen=off", f"--compute_threads={THREADS}",
@@ -139,7 +127,7 @@ def main():
             add(name + ".vs_torch_server", ours / theirs[0], "ratio")
     for peer in peers:
         peer.stop()
-    write(report, figures)
+    report_file.add(report, figures)
 
 
 if __name__ == "__main__":
