@@ -25,8 +25,7 @@ struct Street {
   std::vector<float> output;   // [n, 512]
 };
 
-// Where the files are: `given` if not empty, else examples/street three folders above the program (a build folder),
-// else
+// Where the files are: `given` if not empty, else examples/street three folders above the program (a build folder), else
 // ../share/attend/examples/street beside it (an installation). NOT_FOUND names the places.
 absl::StatusOr<std::string> FindStreetFolder(const std::string& given);
 
