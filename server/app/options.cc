@@ -147,7 +147,9 @@ void AddCallLimits(CLI::App& app, Options& options) {
 // Returns the option of assumed_message_bytes, whose default depends on another.
 CLI::Option* AddResources(CLI::App& app, Options& options) {
   Describe(app.add_flag("--compression,!--no-compression", options.compression,
-                        "Take compressed messages. A small one may inflate to any\nsize before it is counted: off where callers are\nstrangers. Default true")
+                        "Take compressed messages. A small one may inflate to any size\n"
+                        "before it is counted: off where callers are strangers.\n"
+                        "Default true")
                ->group("Resources"),
            "--compression", "[=BOOL]", BoolValue);
   AddValue(app,
@@ -173,6 +175,13 @@ CLI::Option* AddResources(CLI::App& app, Options& options) {
 }
 
 void AddOperation(CLI::App& app, Options& options) {
+  AddValue(app,
+           {"Life cycle", "--transfer_timeout_seconds", "S",
+            absl::StrCat("A caller that takes longer to send or to take a message, with\na second more per MiB, is "
+                         "given up. 0: never. Default ",
+                         options.transfer_timeout_seconds)},
+           options.transfer_timeout_seconds,
+           [](absl::string_view text) { return SecondsValue(text, kMostGraceSeconds); });
   AddValue(app,
            {"Life cycle", "--shutdown_grace_seconds", "S",
             absl::StrCat("Calls in flight get this long after SIGTERM. Default ", options.shutdown_grace_seconds)},

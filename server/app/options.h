@@ -18,7 +18,7 @@ struct Options {
   std::string shared_memory_dir;  // tensors of callers on this host; empty: off
 
   // Resources
-  bool compression = true;  // of messages, where callers compress them
+  bool compression = true;                              // of messages, where callers compress them
   int compute_threads = 0;                              // 0: the cgroup's CPU quota
   uint64_t max_message_bytes = uint64_t{256} << 20;     // one request or response
   uint64_t memory_budget_bytes = 0;                     // 0: half of the cgroup's limit
@@ -27,7 +27,8 @@ struct Options {
   int max_queue = 1024;                                 // waiting to be admitted; more are refused
 
   // Life cycle
-  double shutdown_grace_seconds = 10;  // calls in flight get this long after SIGTERM
+  double transfer_timeout_seconds = 60;  // for a message to come or go, and a second per MiB; 0: for ever
+  double shutdown_grace_seconds = 10;    // calls in flight get this long after SIGTERM
 
   // Logs
   std::string log_level = "info";  // trace, debug, info, warn, error, off
@@ -54,6 +55,7 @@ struct ExitRequest {
 //   assumed_message_bytes = "8MiB"
 //   max_calls = 64
 //   max_queue = 256
+//   transfer_timeout_seconds = 30
 //   shutdown_grace_seconds = 20
 //   log_level = "warn"
 std::variant<Options, ExitRequest> ParseOptions(int argc, const char* const* argv);

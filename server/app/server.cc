@@ -21,6 +21,7 @@
 #include "server/metrics/endpoint.h"
 #include "server/rpc/service.h"
 #include "server/rpc/shared_memory.h"
+#include "server/rpc/transfer_watch.h"
 #include "server/runtime/admission.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/compute_pool.h"
@@ -79,7 +80,9 @@ class RunningServer final : public Server {
         compute_(options.compute_threads),
         metrics_({ATTEND_VERSION, compute::OneDnnVersion(), compute::OneDnnIsa()}, MetricMethods(), Gauges()),
         shared_memory_(std::move(shared_memory)),
-        service_({compute_, admission_, buffers_, logger_, options.max_message_bytes, options.assumed_message_bytes},
+        transfers_(std::chrono::milliseconds(static_cast<int64_t>(options.transfer_timeout_seconds * 1e3))),
+        service_({compute_, admission_, buffers_, logger_, transfers_, options.max_message_bytes,
+                  options.assumed_message_bytes},
                  metrics_, MakeServerInfo(options), shared_memory_.get()) {
     WarmUp();
   }
@@ -207,6 +210,7 @@ class RunningServer final : public Server {
   runtime::ComputePool compute_;
   metrics::MetricsRegistry metrics_;
   const std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory_;  // null: off
+  rpc::TransferWatch transfers_;
   rpc::Service service_;
   std::unique_ptr<grpc::Server> grpc_;
   std::atomic<bool> ready_{false};

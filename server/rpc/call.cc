@@ -50,6 +50,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   }
 
   void OnReadDone(bool ok) override {
+    transfer_.Finish();
     if (!ok) return EndUnread();
     record_.decode_seconds = Lap();
     record_.request_bytes = static_cast<int64_t>(request_.Length());
@@ -67,7 +68,9 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   }
 
   void OnDone() override {
+    transfer_.Finish();
     if (unread_) Report(WhyUnread());
+    if (transfer_.stalled() && record_.response_bytes >= 0) Log(transfer_.status());  // counted as answered
     delete this;
   }
 
@@ -111,12 +114,14 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     reservation_ = std::move(reservation);
     message_ = environment_.buffers.CountOutside(message_bytes);
     record_.queue_seconds = Lap();
+    transfer_.Begin(environment_.transfers, context_.c_call(), message_bytes, "the request did not arrive");
     StartRead(&request_);
   }
 
   // There is no message to be had: the caller went away, or there was none, or it exceeds the limit. The last two look
   // alike until the call is done, and it is counted then.
   void EndUnread() {
+    if (transfer_.stalled()) return Refuse(transfer_.status());
     if (grpc_call_failed_before_recv_message(context_.c_call()) != 0) {
       const absl::Status wanted = cancellation_->Check();
       return Refuse(wanted.ok() ? absl::CancelledError("the caller cancelled the call") : wanted);
@@ -240,6 +245,8 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     record_.flops = operation_->Flops();
     Encode();
     Count(absl::OkStatus());
+    transfer_.Begin(environment_.transfers, context_.c_call(), static_cast<uint64_t>(record_.response_bytes),
+                    "the caller did not take the response");
     StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
@@ -286,14 +293,17 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     Finish(ToGrpcStatus(status));
   }
 
-  // Logs and counts a failure.
   void Report(const absl::Status& status) {
+    Log(status);
+    Count(status);
+  }
+
+  void Log(const absl::Status& status) {
     environment_.logger.Log(LevelOf(status), "call failed",
                             {{"method", method_.name},
                              {"code", absl::StatusCodeToString(status.code())},
                              {"peer", peer_},
                              {"detail", std::string(status.message())}});
-    Count(status);
   }
 
   // Before the answer leaves, so that whoever has it finds it counted.
@@ -312,7 +322,8 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   runtime::Reservation reservation_;
   uint64_t peak_bytes_ = 0;  // of the reservation
   grpc::ByteBuffer request_;
-  runtime::OutsideMemory message_;  // request_ in the eyes of the buffer pool
+  runtime::OutsideMemory message_;    // request_ in the eyes of the buffer pool
+  TransferWatch::Transfer transfer_;  // of the request, then of the response
   std::unique_ptr<Operation> operation_;
   grpc::ByteBuffer response_;
   metrics::CallRecord record_;

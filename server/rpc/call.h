@@ -13,6 +13,7 @@
 #include "server/logging/logger.h"
 #include "server/metrics/call_metrics.h"
 #include "server/rpc/operation.h"
+#include "server/rpc/transfer_watch.h"
 #include "server/runtime/admission.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/compute_pool.h"
@@ -32,6 +33,7 @@ struct CallEnvironment {
   runtime::Admission& admission;
   runtime::BufferPool& buffers;
   logging::Logger& logger;
+  TransferWatch& transfers;
   uint64_t max_message_bytes;      // of a request, and of a response
   uint64_t assumed_message_bytes;  // reserved for a call that does not state its size
 };

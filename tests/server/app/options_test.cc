@@ -22,7 +22,8 @@ using ::testing::HasSubstr;
 constexpr const char* kVariables[] = {
     "ATTEND_CONFIG",         "ATTEND_LISTEN",     "ATTEND_SOCKET_MODE",           "ATTEND_SHARED_MEMORY_DIR",
     "ATTEND_METRICS_LISTEN", "ATTEND_REFLECTION", "ATTEND_COMPUTE_THREADS",       "ATTEND_MAX_MESSAGE_BYTES",
-    "ATTEND_MEMORY_BUDGET",  "ATTEND_LOG_LEVEL",  "ATTEND_ASSUMED_MESSAGE_BYTES", "ATTEND_SHUTDOWN_GRACE_SECONDS"};
+    "ATTEND_MEMORY_BUDGET",  "ATTEND_LOG_LEVEL",  "ATTEND_ASSUMED_MESSAGE_BYTES", "ATTEND_SHUTDOWN_GRACE_SECONDS",
+    "ATTEND_MAX_CALLS",      "ATTEND_MAX_QUEUE",  "ATTEND_COMPRESSION",           "ATTEND_TRANSFER_TIMEOUT_SECONDS"};
 
 // Parses with the environment and files that a test makes, and none of the machine's.
 class OptionsTest : public ::testing::Test {
@@ -98,6 +99,7 @@ TEST_F(OptionsTest, DefaultsStandWithoutFlags) {
   EXPECT_EQ(options.assumed_message_bytes, uint64_t{16} << 20);
   EXPECT_EQ(options.max_calls, 64);
   EXPECT_EQ(options.max_queue, 1024);
+  EXPECT_EQ(options.transfer_timeout_seconds, 60);
   EXPECT_EQ(options.shutdown_grace_seconds, 10);
   EXPECT_EQ(options.log_level, "info");
 }
@@ -114,16 +116,17 @@ void ExpectAllChanged(const Options& options) {
   EXPECT_EQ(options.assumed_message_bytes, 4096u);
   EXPECT_EQ(options.max_calls, 7);
   EXPECT_EQ(options.max_queue, 9);
+  EXPECT_EQ(options.transfer_timeout_seconds, 1.5);
   EXPECT_EQ(options.shutdown_grace_seconds, 0.5);
   EXPECT_EQ(options.log_level, "debug");
 }
 
 TEST_F(OptionsTest, EveryOptionIsAFlag) {
-  ExpectAllChanged(
-      MustParse({"--listen", "[::1]:1", "--socket_mode", "600", "--shared_memory_dir", "/dev/shm/a", "--metrics_listen",
-                 "off", "--no-reflection", "--compute_threads", "3", "--max_message_bytes=64MiB", "--memory_budget",
-                 "1GiB", "--assumed_message_bytes", "4096", "--max_calls", "7", "--max_queue", "9",
-                 "--shutdown_grace_seconds", "0.5", "--log_level=debug"}));
+  constexpr absl::string_view kFlags =
+      "--listen [::1]:1 --socket_mode 600 --shared_memory_dir /dev/shm/a --metrics_listen off --no-reflection "
+      "--compute_threads 3 --max_message_bytes=64MiB --memory_budget 1GiB --assumed_message_bytes 4096 --max_calls 7 "
+      "--max_queue 9 --transfer_timeout_seconds=1.5 --shutdown_grace_seconds 0.5 --log_level=debug";
+  ExpectAllChanged(MustParse(absl::StrSplit(kFlags, ' ')));
 }
 
 TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
@@ -138,6 +141,7 @@ TEST_F(OptionsTest, EveryOptionIsAnEnvironmentVariable) {
   Set("ATTEND_ASSUMED_MESSAGE_BYTES", "4096");
   Set("ATTEND_MAX_CALLS", "7");
   Set("ATTEND_MAX_QUEUE", "9");
+  Set("ATTEND_TRANSFER_TIMEOUT_SECONDS", "1.5");
   Set("ATTEND_SHUTDOWN_GRACE_SECONDS", "0.5");
   Set("ATTEND_LOG_LEVEL", "debug");
   ExpectAllChanged(MustParse({}));
@@ -157,6 +161,7 @@ constexpr const char* kFile =
     "assumed_message_bytes = 4096\n"
     "max_calls = 7\n"
     "max_queue = 9\n"
+    "transfer_timeout_seconds = 1.5\n"
     "shutdown_grace_seconds = 0.5\n"
     "log_level = \"debug\"\n";
 
@@ -283,11 +288,12 @@ TEST_F(OptionsTest, HelpListsEveryFlagInGroups) {
   for (const char* group : {"\nGeneral:\n", "\nAddresses:\n", "\nResources:\n", "\nLife cycle:\n", "\nLogs:\n"}) {
     EXPECT_THAT(help.out, HasSubstr(group));
   }
-  for (const char* flag : {"--help", "--version", "--config FILE", "--compression,--no-compression", "--listen HOST:PORT", "--socket_mode MODE",
-                           "--shared_memory_dir DIR", "--metrics_listen HOST:PORT", "--reflection,--no-reflection",
-                           "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES",
-                           "--assumed_message_bytes BYTES", "--max_calls N", "--max_queue N",
-                           "--shutdown_grace_seconds S", "--log_level LEVEL"}) {
+  for (const char* flag :
+       {"--help", "--version", "--config FILE", "--compression,--no-compression", "--listen HOST:PORT",
+        "--socket_mode MODE", "--shared_memory_dir DIR", "--metrics_listen HOST:PORT", "--reflection,--no-reflection",
+        "--compute_threads N", "--max_message_bytes BYTES", "--memory_budget BYTES", "--assumed_message_bytes BYTES",
+        "--max_calls N", "--max_queue N", "--transfer_timeout_seconds S", "--shutdown_grace_seconds S",
+        "--log_level LEVEL"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
   }
   EXPECT_THAT(help.out, AllOf(HasSubstr("Default 0.0.0.0:50051"), HasSubstr("Default 256MiB"), HasSubstr("ATTEND_")));
