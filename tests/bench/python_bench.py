@@ -71,9 +71,11 @@ class Peer:
         self.stub = stubs.AttentionServiceStub(self.channel)
 
     def attend(self, arrays):
+        """The output, and what the server says of the call."""
         query, key, value = (to_tensor(array) for array in arrays)
         request = pb.AttentionRequest(heads=pb.Heads(query=query, key=key, value=value))
-        return to_array(self.stub.Attention(request).output)
+        response = self.stub.Attention(request)
+        return to_array(response.output), response.stats
 
     def stop(self):
         self.channel.close()
@@ -81,27 +83,29 @@ class Peer:
         self.process.wait()
 
 
-def seconds(work):
+def timed_call(peer, arrays):
+    """The seconds of a call, and those of them that the server did not have it; all where it does not tell."""
     begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
+    _, stats = peer.attend(arrays)
+    seconds = time.perf_counter() - begin
+    return seconds, seconds - (stats.queue_seconds + stats.decode_seconds + stats.compute_seconds + stats.encode_seconds)
 
 
 def measure(peers, shape):
-    """The median seconds of one call of each peer."""
+    """The medians of timed_call of each peer."""
     random = np.random.default_rng(1)
     arrays = [random.standard_normal(shape).astype(np.float32) for _ in range(3)]
-    outputs = [peer.attend(arrays) for peer in peers]
+    outputs = [peer.attend(arrays)[0] for peer in peers]
     for output in outputs[1:]:
         np.testing.assert_allclose(output, outputs[0], atol=1e-5, rtol=0)
-    once = sum(seconds(lambda: peer.attend(arrays)) for peer in peers)
+    once = sum(timed_call(peer, arrays)[0] for peer in peers)
     repetitions = min(max(int(SECONDS_EACH / once), REPETITIONS[0]), REPETITIONS[1])
     times = [[] for _ in peers]
     for _ in range(math.ceil(repetitions / CALLS_IN_TURN)):
         for peer, own in zip(peers, times):
             peer.attend(arrays)  # beside the other's threads, which spin for a while, and with cold caches
-            own += [seconds(lambda: peer.attend(arrays)) for _ in range(CALLS_IN_TURN)]
-    return [statistics.median(own) for own in times]
+            own += [timed_call(peer, arrays) for _ in range(CALLS_IN_TURN)]
+    return [tuple(map(statistics.median, zip(*own))) for own in times]
 
 
 def main():
@@ -120,11 +124,13 @@ def main():
 
     for shape in SHAPES:
         name = "e2e.python." + "x".join(map(str, shape))
-        ours, *theirs = measure(peers, shape)
+        (ours, outside), *torch = measure(peers, shape)
         add(name + ".ms", ours * 1e3, "ms")
-        if theirs:
-            add(name + ".torch_server_ms", theirs[0] * 1e3, "ms")
-            add(name + ".vs_torch_server", ours / theirs[0], "ratio")
+        add(name + ".outside_server_ms", outside * 1e3, "ms")
+        if torch:
+            theirs = torch[0][0]
+            add(name + ".torch_server_ms", theirs * 1e3, "ms")
+            add(name + ".vs_torch_server", ours / theirs, "ratio")
     for peer in peers:
         peer.stop()
     report_file.add(report, figures)
