@@ -117,7 +117,7 @@ void Add(const Matrix<double>& from, const Matrix<double>& to) {
 
 template <typename T>
 absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::BufferPool& pool,
-                                      const TaylorAction& action, double time, const Matrix<const T>& b,
+                                      TaylorAction& action, double time, const Matrix<const T>& b,
                                       const Matrix<const T>& gradient, const Matrix<double>& grad_a,
                                       const Matrix<double>& grad_b) {
   const int64_t n = b.rows;
@@ -129,7 +129,7 @@ absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::Buff
   TaylorAction::Recording recording;
   recording.most_steps = static_cast<size_t>(most_steps);
   ActionReport report;
-  if (auto done = action.Run(executor, time, false, f, report, &recording); !done.ok()) return done;
+  if (auto done = action.Run(executor, time, f, report, &recording); !done.ok()) return done;
   if (!recording.complete) return false;
   if (recording.steps.empty()) {  // A = shift I: exp(s A^T) G B^T exp((t - s) A^T) does not depend on s
     recording.steps.push_back(TaylorAction::Step{std::move(f), time, 0, 0});
@@ -157,10 +157,10 @@ double ActionAdjointFlops(int64_t n, int64_t p, const ActionPlan& plan) {
   return 4 * plan.products() * 2 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(p);
 }
 
-template absl::StatusOr<bool> AddActionAdjoint(runtime::Executor&, runtime::BufferPool&, const TaylorAction&, double,
+template absl::StatusOr<bool> AddActionAdjoint(runtime::Executor&, runtime::BufferPool&, TaylorAction&, double,
                                                const Matrix<const float>&, const Matrix<const float>&,
                                                const Matrix<double>&, const Matrix<double>&);
-template absl::StatusOr<bool> AddActionAdjoint(runtime::Executor&, runtime::BufferPool&, const TaylorAction&, double,
+template absl::StatusOr<bool> AddActionAdjoint(runtime::Executor&, runtime::BufferPool&, TaylorAction&, double,
                                                const Matrix<const double>&, const Matrix<const double>&,
                                                const Matrix<double>&, const Matrix<double>&);
 

@@ -23,7 +23,7 @@ namespace attend::compute {
 // TaylorAction's.
 template <typename T>
 absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::BufferPool& pool,
-                                      const TaylorAction& action, double time, const Matrix<const T>& b,
+                                      TaylorAction& action, double time, const Matrix<const T>& b,
                                       const Matrix<const T>& gradient, const Matrix<double>& grad_a,
                                       const Matrix<double>& grad_b);
 
