@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/compute/panels.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "server/compute/matrix_exp/packed_matrix.cc"
 #include "hwy/foreach_target.h"
@@ -58,6 +60,14 @@ void PackedMatrix::ZeroPadding() const {
   for (int64_t i = rows_; i < ColumnPanels::PaddedRows(rows_); ++i) {
     for (int64_t j = 0; j < cols_; ++j) at(i, j) = 0;
   }
+}
+
+absl::Status PackedMatrix::Add(runtime::Executor& executor, const PackedMatrix& other) const {
+  return ForEachPanel(executor, ColumnPanels::PaddedRows(rows_), cols_, [&](int64_t begin, int64_t end) {
+    double* to = buffer_.as<double>();
+    const double* from = other.buffer_.as<double>();
+    for (int64_t i = begin * cols_; i < end * cols_; ++i) to[i] += from[i];
+  });
 }
 
 void PackedMatrix::MultiplyTile(const ColumnPanels& b, const PackedTile& tile, To to, const ColumnPanels& c) const {

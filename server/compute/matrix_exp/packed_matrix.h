@@ -38,6 +38,8 @@ class PackedMatrix {
     return buffer_.as<double>()[i / kPackedRows * kPackedRows * cols_ + j * kPackedRows + i % kPackedRows];
   }
   void ZeroPadding() const;
+  // += other, of the same shape. Errors: the executor's.
+  absl::Status Add(runtime::Executor& executor, const PackedMatrix& other) const;
 
   // c's tile = this b, or is added to it. Sums go through b's rows in order. REQUIRES: shapes agree; c is not b.
   enum class To { kSet, kAdd };
