@@ -30,8 +30,6 @@ constexpr Degree kDegrees[] = {{2, 2.58e-8},  {3, 1.39e-5},  {4, 3.40e-4},  {5, 
 constexpr double kLongestStep = 24;
 // From so many columns on, long steps are tried on one before all take them.
 constexpr int64_t kFewColumns = 8;
-// A term this many times the result costs 7 bits of it: the step is halved.
-constexpr double kMostCancellation = 128;
 // Beyond these it is accepted: steps cannot help against what cancels between them.
 constexpr int kMostHalvings = 6;
 
@@ -157,6 +155,7 @@ absl::Status TaylorAction::Run(runtime::Executor& executor, double time, ScaledC
   if (auto done = Pack(executor); !done.ok()) return done;
   double steps_left = 0;
   if (auto done = ChooseSteps(executor, time, f, steps_left); !done.ok()) return done;
+  if (recording != nullptr) steps_left = std::max(steps_left, recording->least_steps);
   ActionPolynomial polynomial(pool_, n, p);
   auto scale = static_cast<double>(a_.Unit() * time / steps_left);
   int halvings = 0;

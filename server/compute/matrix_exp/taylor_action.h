@@ -61,6 +61,8 @@ class TaylorAction {
       : pool_(pool), a_(a, pool), tolerance_(std::numeric_limits<T>::digits < 53 ? 0x1p-44 : 0x1p-53) {}
 
   const ShiftedMatrix& a() const { return a_; }
+  // A term below this share of its column's sum no longer counts.
+  double tolerance() const { return tolerance_; }
 
   // Nine products of A with [n, 4], once; the plans of long times are better for it. Errors: the executor's.
   absl::Status EstimateNorms(runtime::Executor& executor);
@@ -75,6 +77,7 @@ class TaylorAction {
   };
   struct Recording {
     size_t most_steps = 0;
+    double least_steps = 1;
     std::vector<Step> steps;  // in order
     bool complete = true;     // false: there were more than most_steps, and f is unspecified
   };
@@ -83,6 +86,9 @@ class TaylorAction {
   // `recording` may be null. Polls cancellation between tiles of products.
   absl::Status Run(runtime::Executor& executor, double time, ScaledColumns& f, ActionReport& report,
                    Recording* recording = nullptr);
+
+  // A term this many times the result costs 7 bits of it: the step is halved.
+  static constexpr double kMostCancellation = 128;
 
  private:
   static constexpr int kEstimated = 9;  // powers
