@@ -78,7 +78,7 @@ double GeneratorBytes(const AttentionProblem<T>& problem, int workers) {
   const double heads = whole_heads ? std::min<double>(workers, static_cast<double>(problem.batch * problem.heads)) : 1;
   const double head = 2 * n * n * static_cast<double>(sizeof(T)) +
                       MatrixExpWorkspaceBytes(exponential, whole_heads ? 1 : workers) +
-                      4 * n * static_cast<double>(problem.d_value) * sizeof(double);
+                      GeneratorActionBytes<T>(problem.n, problem.d_value);
   return heads * head + ScratchBytes(problem, workers);
 }
 

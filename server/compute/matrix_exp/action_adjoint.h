@@ -18,14 +18,15 @@ namespace attend::compute {
 // The derivative of the polynomial of each step of TaylorAction, backwards: with S the step's matrix, F what it began
 // with and G what came back to it, grad S = sum over j, l of j! l! / (j + l + 1)! (S^Tj G / j!) (S^l F / l!)^T, one
 // product of inner dimension degree * p.
-// False, and nothing done, where it would take more memory than ActionAdjointBytes. OUT_OF_RANGE where a gradient
+// Steps are as short as both F and G want them: what makes F converge early, such as an eigenvector, does not make G.
+// False, and nothing done, where it would take more memory than ActionAdjointBytes or digits cancel in steps of any
+// reasonable length. OUT_OF_RANGE where a gradient
 // overflows double, and the executor's errors: grad_a and grad_b are then unspecified. Time: about four times
 // TaylorAction's.
 template <typename T>
-absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::BufferPool& pool,
-                                      const TaylorAction& action, double time, const Matrix<const T>& b,
-                                      const Matrix<const T>& gradient, const Matrix<double>& grad_a,
-                                      const Matrix<double>& grad_b);
+absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, TaylorAction& action,
+                                      double time, const Matrix<const T>& b, const Matrix<const T>& gradient,
+                                      const Matrix<double>& grad_a, const Matrix<double>& grad_b);
 
 double ActionAdjointBytes(int64_t n, int64_t p);
 double ActionAdjointFlops(int64_t n, int64_t p, const ActionPlan& plan);

@@ -33,12 +33,16 @@ absl::Status GeneratorExp(runtime::Executor& executor, runtime::BufferPool& pool
 // say so: nothing bounds the time here but the call's deadline.
 // REQUIRES: as GeneratorExp; b finite; out overlaps neither g nor b.
 // Reached: |error| <= 4 units of roundoff of T times max |b| of the column. Column of equal entries: exactly the same.
-// No entry leaves the range of its column of b. Memory: one (float) or two (double) matrices [n, n] and 4 (float) or 8
-// (double) matrices [n, p] of doubles, and 64 or 128 rows [p] per thread.
+// No entry leaves the range of its column of b. Memory: GeneratorActionBytes.
 // `products`, where not null, gets the number of products of g with [n, p].
 template <typename T>
 absl::Status GeneratorAction(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
                              double time, const Matrix<const T>& b, const Matrix<T>& out, int64_t* products = nullptr);
+
+// Bytes of working memory: one (float) or two (double) matrices [n, n] and 4 (float) or 8 (double) matrices [n, p] of
+// doubles, padded to whole blocks.
+template <typename T>
+double GeneratorActionBytes(int64_t n, int64_t p);
 
 // What either way takes, in floating-point operations of double-precision products (their cost, where they are of
 // another kind), to choose the cheaper one. `rate_time` is time * max |g_ii|.

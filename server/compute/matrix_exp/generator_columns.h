@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/compute/gemm.h"
+#include "server/compute/matrix_exp/column_panels.h"
 
 namespace attend::compute {
 
@@ -17,11 +18,11 @@ class GeneratorColumns {
   // REQUIRES: b [n, p] is finite, n >= 1.
   explicit GeneratorColumns(const Matrix<const T>& b);
 
-  // hi + lo [n, p], contiguous, = b - c, exactly. |hi| <= 1.
-  void Load(const Matrix<const T>& b, double* hi, double* lo) const;
+  // hi + lo [n, p] = b - c, exactly, with zeros beyond n and p. |hi| <= 1.
+  void Load(const Matrix<const T>& b, ColumnPanels& hi, ColumnPanels& lo) const;
 
   // out [n, p] = c + hi + lo, within the entries of its column of b: means of them are nowhere else.
-  void Store(const double* hi, const double* lo, const Matrix<T>& out) const;
+  void Store(const ColumnPanels& hi, const ColumnPanels& lo, const Matrix<T>& out) const;
 
  private:
   struct Column {

@@ -2,6 +2,7 @@
 #include "server/compute/matrix_exp/exp_adjoint.h"
 #include "server/compute/matrix_exp/frechet.h"
 #include "server/compute/matrix_exp/general_method.h"
+#include "server/compute/matrix_exp/generator.h"
 #include "server/compute/matrix_exp/spectral.h"
 #include "server/compute/matrix_exp/structured_methods.h"
 
@@ -35,7 +36,7 @@ double MethodBytes(int64_t n, int64_t p, bool acts, bool with_gradients) {
   const double columns = acts ? 8 * size * static_cast<double>(p) : 0;
   double bytes = 8 * (100 * size + 8192);  // LAPACK's rows and blocks
   // The shifted copy, exp on the way to the product, columns of either action.
-  if (acts) bytes += 2 * matrix + 16 * columns + TaylorActionBytes(n, p);
+  if (acts) bytes += 2 * matrix + 16 * columns + std::max(TaylorActionBytes(n, p), GeneratorActionBytes<T>(n, p));
   // The sum, the gradient widened or the outer product, and the most that any method takes.
   if (with_gradients) {
     const double dense =

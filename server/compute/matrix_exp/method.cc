@@ -166,7 +166,7 @@ absl::Status Method<T>::ApplySteps(runtime::Executor& executor, const Matrix<con
       spent = ActionReport{};
     }
     const int64_t products_before = spent.products;
-    if (auto done = action().Run(executor, job.time - reached, false, f, spent); !done.ok()) return done;
+    if (auto done = action().Run(executor, job.time - reached, f, spent); !done.ok()) return done;
     reached = job.time;
     if (!f.StoreTo(action().a().ShiftBy(job.time), job.result)) return Overflow(job.time);
     MatrixExpReport& report = *job.report;
@@ -200,7 +200,7 @@ absl::StatusOr<double> Method<T>::StepsGrowth(runtime::Executor& executor, doubl
   ScaledColumns probe(a_.rows, 1, pool_);
   FillSigns(probe.values.view());
   ActionReport unused;
-  if (auto done = action().Run(executor, time, false, probe, unused); !done.ok()) return done;
+  if (auto done = action().Run(executor, time, probe, unused); !done.ok()) return done;
   const long double exponent =
       action().a().ShiftBy(time) + static_cast<long double>(probe.exponents[0]) * 0.693147180559945309417L;
   const long double seen = kMissed * std::exp(exponent) * NormOne(AsConst(probe.values.view())) * ratio;

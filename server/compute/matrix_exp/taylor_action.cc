@@ -6,8 +6,8 @@
 #include <numeric>
 #include <utility>
 
+#include "server/compute/matrix_exp/action_polynomial.h"
 #include "server/compute/matrix_exp/norms.h"
-#include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
 namespace {
@@ -26,85 +26,12 @@ constexpr Degree kDegrees[] = {{2, 2.58e-8},  {3, 1.39e-5},  {4, 3.40e-4},  {5, 
                                {20, 1.44},    {21, 1.62},    {22, 1.82},    {23, 2.01},    {24, 2.22},    {25, 2.43},
                                {26, 2.64},    {27, 2.86},    {28, 3.08},    {29, 3.31},    {30, 3.54},    {35, 4.7},
                                {40, 6.0},     {45, 7.2},     {50, 8.5},     {55, 9.9}};
-constexpr int kMostTerms = 90;
-// A term this many times the result costs 7 bits of it: the step is halved.
-constexpr double kMostCancellation = 128;
+// Longer steps than the plan's are at most this long, in units of 1 / |C|: their terms end before the polynomial does.
+constexpr double kLongestStep = 24;
+// From so many columns on, long steps are tried on one before all take them.
+constexpr int64_t kFewColumns = 8;
 // Beyond these it is accepted: steps cannot help against what cancels between them.
 constexpr int kMostHalvings = 6;
-
-// The largest |entry| of each column of a [n, p].
-void ColumnMaxima(const Matrix<double>& a, std::vector<double>& maxima) {
-  std::fill(maxima.begin(), maxima.end(), 0.0);
-  for (int64_t i = 0; i < a.rows; ++i) {
-    const double* row = a.row(i);
-    for (int64_t j = 0; j < a.cols; ++j) {
-      maxima[static_cast<size_t>(j)] = std::max(maxima[static_cast<size_t>(j)], std::fabs(row[j]));
-    }
-  }
-}
-
-// One step's Taylor polynomial in the making.
-class Polynomial {
- public:
-  Polynomial(runtime::BufferPool& pool, int64_t n, int64_t p)
-      : term_(n, p, pool),
-        next_(n, p, pool),
-        sum_(n, p, pool),
-        term_norms_(static_cast<size_t>(p)),
-        before_(static_cast<size_t>(p)),
-        sum_norms_(static_cast<size_t>(p)),
-        peaks_(static_cast<size_t>(p)) {}
-
-  // sum = exp(scale c) f. Ends where two terms in a row do not count, or where it cannot.
-  absl::Status Evaluate(runtime::Executor& executor, double scale, const Operand<double>& c, const Dense& f) {
-    std::copy_n(f.data(), f.size(), term_.data());
-    std::copy_n(f.data(), f.size(), sum_.data());
-    ColumnMaxima(sum_.view(), peaks_);
-    term_norms_ = peaks_;
-    converged_ = false;
-    for (degree_ = 1; degree_ <= kMostTerms && !converged_; ++degree_) {
-      if (auto done = ParallelGemm(executor, scale / degree_, c, term_.view(), 0.0, next_.view()); !done.ok()) {
-        return done;
-      }
-      std::swap(term_, next_);
-      for (int64_t i = 0; i < sum_.size(); ++i) sum_.data()[i] += term_.data()[i];
-      std::swap(before_, term_norms_);
-      ColumnMaxima(term_.view(), term_norms_);
-      ColumnMaxima(sum_.view(), sum_norms_);
-      converged_ = true;
-      for (size_t j = 0; j < peaks_.size(); ++j) {
-        peaks_[j] = std::max(peaks_[j], term_norms_[j]);
-        const double negligible = kUnit * std::max(sum_norms_[j], kUnit * peaks_[j]);
-        if (before_[j] + term_norms_[j] > negligible || !std::isfinite(peaks_[j])) converged_ = false;
-      }
-    }
-    --degree_;
-    return absl::OkStatus();
-  }
-
-  // How many times the result a term was.
-  double Cancellation() const {
-    double worst = 1;
-    for (size_t j = 0; j < peaks_.size(); ++j) {
-      if (peaks_[j] == 0) continue;
-      const double ratio = peaks_[j] / sum_norms_[j];
-      worst = std::max(worst, std::isfinite(ratio) ? ratio : kInfinity);
-    }
-    return worst;
-  }
-
-  int degree() const { return degree_; }
-  bool converged() const { return converged_; }
-  Dense& sum() { return sum_; }
-
- private:
-  Dense term_;
-  Dense next_;
-  Dense sum_;
-  std::vector<double> term_norms_, before_, sum_norms_, peaks_;  // by column
-  int degree_ = 0;
-  bool converged_ = false;
-};
 
 // Two columns of the largest norm, and two of signs that follow no pattern: [n, 4].
 void FillProbes(const Matrix<double>& c, const Matrix<double>& probes) {
@@ -127,17 +54,49 @@ void FillProbes(const Matrix<double>& c, const Matrix<double>& probes) {
   }
 }
 
+// One column of all of f's, each in units of its largest entry and with a sign that follows no pattern.
+void MixColumns(const Dense& f, const Dense& mixed) {
+  std::vector<double> weights(static_cast<size_t>(f.cols()), 0);
+  for (int64_t i = 0; i < f.rows(); ++i) {
+    const double* row = f.view().row(i);
+    for (size_t j = 0; j < weights.size(); ++j) weights[j] = std::max(weights[j], std::fabs(row[j]));
+  }
+  uint64_t state = 0x9e3779b97f4a7c15;
+  for (double& weight : weights) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    if (weight > 0) weight = ((state >> 33 & 1) != 0 ? 1 : -1) / weight;
+  }
+  for (int64_t i = 0; i < f.rows(); ++i) {
+    const double* row = f.view().row(i);
+    mixed.data()[i] = std::inner_product(weights.begin(), weights.end(), row, 0.0);
+  }
+}
+
 }  // namespace
+
+absl::Status TaylorAction::Pack(runtime::Executor& executor) {
+  if (packed_) return absl::OkStatus();
+  PackedMatrix packed(a_.n(), a_.n(), pool_);
+  if (auto done = packed.Pack(executor, Operand<double>(a_.c().view())); !done.ok()) return done;
+  packed_.emplace(std::move(packed));
+  return absl::OkStatus();
+}
 
 absl::Status TaylorAction::EstimateNorms(runtime::Executor& executor) {
   if (has_estimates_) return absl::OkStatus();
-  const Matrix<double> c = a_.c().view();
-  Dense probes(c.rows, 4, pool_);
-  Dense next(c.rows, 4, pool_);
-  FillProbes(c, probes.view());
+  if (auto done = Pack(executor); !done.ok()) return done;
+  const Dense probes(a_.n(), 4, pool_);
+  FillProbes(a_.c().view(), probes.view());
+  ColumnPanels power(a_.n(), 4, pool_);
+  ColumnPanels next(a_.n(), 4, pool_);
+  power.LoadFrom(AsConst(probes.view()));
   for (size_t k = 1; k <= kEstimated; ++k) {
-    if (auto done = ParallelGemm(executor, 1.0, c, probes.view(), 0.0, next.view()); !done.ok()) return done;
-    std::swap(probes, next);
+    const auto multiply = [&](const PackedTile& tile) {
+      packed_->MultiplyTile(power, tile, PackedMatrix::To::kSet, next);
+    };
+    if (auto done = packed_->ForEachTile(executor, 4, 1, multiply); !done.ok()) return done;
+    std::swap(power, next);
+    power.StoreTo(probes.view());
     log_norms_[k] = std::log2(NormOne(AsConst(probes.view())));
   }
   log_norms_[1] = std::log2(a_.norm());
@@ -166,21 +125,46 @@ ActionPlan TaylorAction::Plan(double time) const {
   return best;
 }
 
-absl::Status TaylorAction::Run(runtime::Executor& executor, double time, bool transposed, ScaledColumns& f,
-                               ActionReport& report, Recording* recording) const {
+// What cancels in long steps depends on where the columns point, so that one is tried.
+absl::Status TaylorAction::ChooseSteps(runtime::Executor& executor, double time, const ScaledColumns& f,
+                                       double& steps) {
+  steps = std::max(1.0, Plan(time).steps);
+  double log_norm = LogAlpha(1);
+  for (int p = 2; has_estimates_ && p < kEstimated; ++p) log_norm = std::min(log_norm, LogAlpha(p));
+  const double length = std::exp2(log_norm + a_.LogNorm(time) - std::log2(a_.norm()));
+  const double fewer = std::max(1.0, std::ceil(length / kLongestStep));
+  if (!(fewer < steps)) return absl::OkStatus();
+  if (f.values.cols() >= kFewColumns) {
+    const Dense column(f.values.rows(), 1, pool_);
+    MixColumns(f.values, column);
+    ActionPolynomial polynomial(pool_, column.rows(), 1);
+    const auto scale = static_cast<double>(a_.Unit() * time / fewer);
+    auto done = polynomial.Evaluate(executor, scale, *packed_, column, tolerance_, kMostCancellation);
+    if (!done.ok()) return done;
+    if (!polynomial.converged() || polynomial.Cancellation() > kMostCancellation) return absl::OkStatus();
+  }
+  steps = fewer;
+  return absl::OkStatus();
+}
+
+absl::Status TaylorAction::Run(runtime::Executor& executor, double time, ScaledColumns& f, ActionReport& report,
+                               Recording* recording) {
   const int64_t n = f.values.rows();
   const int64_t p = f.values.cols();
   if (a_.norm() == 0 || time == 0 || p == 0) return absl::OkStatus();
-  const Operand<double> c = transposed ? Transposed(Operand<double>(a_.c().view())) : Operand<double>(a_.c().view());
-  Polynomial polynomial(pool_, n, p);
-  double steps_left = std::max(1.0, Plan(time).steps);
+  if (auto done = Pack(executor); !done.ok()) return done;
+  double steps_left = 0;
+  if (auto done = ChooseSteps(executor, time, f, steps_left); !done.ok()) return done;
+  if (recording != nullptr) steps_left = std::max(steps_left, recording->least_steps);
+  ActionPolynomial polynomial(pool_, n, p);
   auto scale = static_cast<double>(a_.Unit() * time / steps_left);
   int halvings = 0;
   while (steps_left > 0) {
-    if (auto done = polynomial.Evaluate(executor, scale, c, f.values); !done.ok()) return done;
+    const double most_cancellation = halvings < kMostHalvings ? kMostCancellation : kInfinity;
+    auto done = polynomial.Evaluate(executor, scale, *packed_, f.values, tolerance_, most_cancellation);
+    if (!done.ok()) return done;
     report.products += polynomial.degree();
-    const bool cancels = polynomial.Cancellation() > kMostCancellation && halvings < kMostHalvings;
-    if (!polynomial.converged() || cancels) {
+    if (!polynomial.converged() || polynomial.Cancellation() > most_cancellation) {
       ++halvings;
       steps_left *= 2;
       scale /= 2;
@@ -195,11 +179,11 @@ absl::Status TaylorAction::Run(runtime::Executor& executor, double time, bool tr
       std::swap(step.begin, f);
       f.exponents = step.begin.exponents;
     }
-    std::swap(f.values, polynomial.sum());
+    polynomial.StoreTo(f.values);
     f.Normalize();
     report.degree = std::max(report.degree, polynomial.degree());
     ++report.steps;
-    report.rounding += std::min(polynomial.Cancellation(), 1e300);
+    report.rounding += std::min(polynomial.Cancellation(), 1e300) + (tolerance_ / kUnit - 1);
     steps_left -= 1;
   }
   return absl::OkStatus();
@@ -207,7 +191,9 @@ absl::Status TaylorAction::Run(runtime::Executor& executor, double time, bool tr
 
 double TaylorActionBytes(int64_t n, int64_t p) {
   const auto size = static_cast<double>(n);
-  return 8 * (size * size + 5 * size * static_cast<double>(p) + 8 * size);
+  const double estimate = 8 * (size + 2 * static_cast<double>(ColumnPanels::PaddedRows(n))) * 4;
+  return 8 * size * size + PackedMatrix::Bytes(n, n) + 8 * (2 * size * static_cast<double>(p) + 8 * size) +
+         ActionPolynomial::Bytes(n, p) + std::max(estimate, 8 * size + ActionPolynomial::Bytes(n, 1));
 }
 
 }  // namespace attend::compute

@@ -4,9 +4,12 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/compute/matrix_exp/packed_matrix.h"
 #include "server/compute/matrix_exp/shifted_matrix.h"
 #include "server/runtime/executor.h"
 
@@ -48,13 +51,18 @@ struct ActionReport {
 // Source: Al-Mohy and Higham 2011, Computing the action of the matrix exponential: degree and steps from norms of
 // powers of A - shift I, which are estimated here from a few columns' Krylov sequence instead of an iteration per
 // power. What the estimate misses, each step notices itself: it goes on until two terms in a row do not count, and
-// where terms grow so far beyond the result that digits cancel, it is taken anew with half its length.
+// where terms grow so far beyond the result that digits cancel, it is taken anew with half its length. Steps longer than
+// the plan's, which bounds what may cancel, are taken where they cancel little: fewer products in sum.
 class TaylorAction {
  public:
+  // T tells when a term no longer counts.
   template <typename T>
-  TaylorAction(runtime::BufferPool& pool, const Matrix<const T>& a) : pool_(pool), a_(a, pool) {}
+  TaylorAction(runtime::BufferPool& pool, const Matrix<const T>& a)
+      : pool_(pool), a_(a, pool), tolerance_(std::numeric_limits<T>::digits < 53 ? 0x1p-44 : 0x1p-53) {}
 
   const ShiftedMatrix& a() const { return a_; }
+  // A term below this share of its column's sum no longer counts.
+  double tolerance() const { return tolerance_; }
 
   // Nine products of A with [n, 4], once; the plans of long times are better for it. Errors: the executor's.
   absl::Status EstimateNorms(runtime::Executor& executor);
@@ -69,22 +77,31 @@ class TaylorAction {
   };
   struct Recording {
     size_t most_steps = 0;
+    double least_steps = 1;
     std::vector<Step> steps;  // in order
     bool complete = true;     // false: there were more than most_steps, and f is unspecified
   };
 
-  // f = exp(time (A - shift)) f, or with A^T; the shift's factor is exp(a().ShiftBy(time)). Adds to `report`.
-  // `recording` may be null. Polls cancellation between products.
-  absl::Status Run(runtime::Executor& executor, double time, bool transposed, ScaledColumns& f, ActionReport& report,
-                   Recording* recording = nullptr) const;
+  // f = exp(time (A - shift)) f; the shift's factor is exp(a().ShiftBy(time)). Adds to `report`.
+  // `recording` may be null. Polls cancellation between tiles of products.
+  absl::Status Run(runtime::Executor& executor, double time, ScaledColumns& f, ActionReport& report,
+                   Recording* recording = nullptr);
+
+  // A term this many times the result costs 7 bits of it: the step is halved.
+  static constexpr double kMostCancellation = 128;
 
  private:
   static constexpr int kEstimated = 9;  // powers
 
   double LogAlpha(int p) const;
+  absl::Status Pack(runtime::Executor& executor);
+  // In how many steps, possibly fewer than the plan's.
+  absl::Status ChooseSteps(runtime::Executor& executor, double time, const ScaledColumns& f, double& steps);
 
   runtime::BufferPool& pool_;
   const ShiftedMatrix a_;
+  const double tolerance_;
+  std::optional<PackedMatrix> packed_;  // C
   bool has_estimates_ = false;
   std::array<double, kEstimated + 1> log_norms_{};  // log2 |C^k|_1, estimated for k > 1
 };
