@@ -49,7 +49,28 @@ absl::Status Powers<T>::Start(runtime::Executor& executor) {
   if (!balance_.empty()) {
     if (auto done = NormOne(executor, AsConst(power(1)), norm); !done.ok()) return done;
   }
+  TakeOutFactor(norm);
   return Shift(executor, norm);
+}
+
+// Where C has as few digits as it takes for exact squares without its common factor.
+template <typename T>
+void Powers<T>::TakeOutFactor(double& norm) {
+  T* c = power(1).data;
+  constexpr int kHighest = 6;
+  if (norm == 0 || HasExactPowers(n_, c, n_, norm, kHighest)) return;
+  const T common = CommonOddFactor(n_, c);
+  if (common == 1) return;
+  int exponent = 0;
+  const auto factor = static_cast<T>(std::frexp(static_cast<double>(common), &exponent));
+  // Both ways are exact: c is the product of this factor and fewer digits.
+  std::for_each(c, c + n_ * n_, [factor](T& entry) { entry /= factor; });
+  if (!HasExactPowers(n_, c, n_, norm / static_cast<double>(factor), 2)) {
+    std::for_each(c, c + n_ * n_, [factor](T& entry) { entry *= factor; });
+    return;
+  }
+  factor_ = static_cast<double>(factor);
+  norm /= factor_;
 }
 
 template <typename T>
@@ -79,7 +100,7 @@ absl::Status Powers<T>::Shift(runtime::Executor& executor, double norm) {
     } else {
       // Formed anew: adding the mean again would round.
       const PowerOfTwo to_final_unit(-exponent_);
-      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a_.row(i)[i])));
+      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a_.row(i)[i])) / factor_);
     }
   }
   log_norms_[0] = std::log2(norm);
@@ -102,6 +123,11 @@ absl::Status Powers<T>::Normalize(runtime::Executor& executor) {
 template <typename T>
 bool Powers<T>::is_zero() const {
   return std::isinf(log_norms_[0]);
+}
+
+template <typename T>
+bool Powers<T>::vanishes(int k) const {
+  return std::isinf(log_norms_[Slot(k)]) && HasExactPowers(n_, power(1).data, n_, std::exp2(log_norms_[0]), k);
 }
 
 template <typename T>

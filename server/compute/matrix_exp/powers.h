@@ -13,8 +13,9 @@
 
 namespace attend::compute {
 
-// D^-1 A D - shift I = C 2^exponent, D = diag(2^balance), with max |c_ij| in [1/2, 1) before the shift: no power
-// of C overflows. The shift is the mean of the diagonal where that makes the norm less, otherwise 0.
+// D^-1 A D = factor 2^exponent (C + shift I), D = diag(2^balance), with entries of at most 2 in C, the largest
+// not small: no power of C overflows. The shift is the mean of the diagonal where that makes the norm less, otherwise
+// 0. The factor is 1 but where C has few digits without it: then powers of C need not round.
 template <typename T>
 class Powers {
  public:
@@ -38,9 +39,13 @@ class Powers {
   // round. REQUIRES: has(k).
   double log_abs_norm(int k) const { return log_abs_norms_[static_cast<size_t>(k - 2)]; }
 
+  // Whether C^k is zero beyond doubt: no rounding has made it so. REQUIRES: has(k).
+  bool vanishes(int k) const;
+
   bool is_zero() const;  // C
   int exponent() const { return exponent_; }
-  double shift() const { return shift_; }  // in units of 2^exponent
+  double factor() const { return factor_; }  // an integer over a power of two, in [1/2, 1]
+  double shift() const { return shift_; }
   double norm() const { return norm_; }    // |A|_1 in units of 2^exponent
   const std::vector<int>& balance() const { return balance_; }
 
@@ -50,6 +55,7 @@ class Powers {
   absl::Status Normalize(runtime::Executor& executor);
   absl::Status Shift(runtime::Executor& executor, double norm);
 
+  void TakeOutFactor(double& norm);
   absl::Status MeasureAbs(int k, runtime::Executor& executor);
 
   static size_t Slot(int k) { return k == 6 ? 3 : static_cast<size_t>(k - 1); }
@@ -59,6 +65,7 @@ class Powers {
   runtime::BufferPool& pool_;
   const std::vector<int> balance_;
   int exponent_ = 0;
+  double factor_ = 1;
   double shift_ = 0;
   double norm_ = 0;
   std::array<runtime::Buffer, kMatrices> powers_;

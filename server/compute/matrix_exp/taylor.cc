@@ -20,6 +20,10 @@ absl::Status ChoosePlan(runtime::Executor& executor, Powers<T>& powers, double l
   for (int k : {2, 3, 6}) {
     if (auto done = powers.Need(k, executor, products); !done.ok()) return done;
     norms.push_back({k, powers.log_norm(k) + k * log_scale});
+    if (powers.vanishes(k)) {
+      plan = TaylorPlan{.degree = k - 1, .squarings = 0, .truncation = 0, .ends = true};
+      return absl::OkStatus();
+    }
     if (k == 3) continue;
     if (const auto found = PlanTaylor<T>(norms)) {
       plan = *found;
@@ -29,6 +33,15 @@ absl::Status ChoosePlan(runtime::Executor& executor, Powers<T>& powers, double l
   return absl::InternalError("no plan for a Taylor polynomial");
 }
 
+// |time A|_1, the largest double where it is more.
+template <typename T>
+double NormAt(const Powers<T>& powers, double time) {
+  int exponent = 0;
+  const double mantissa = std::fabs(std::frexp(time, &exponent));
+  return std::min(std::ldexp(powers.norm() * mantissa, powers.exponent() + exponent),
+                  std::numeric_limits<double>::max());
+}
+
 }  // namespace
 
 template <typename T>
@@ -36,8 +49,7 @@ absl::Status TaylorExp(runtime::Executor& executor, runtime::BufferPool& pool, P
                        const Matrix<T>& result, MatrixExpReport& report) {
   report = MatrixExpReport{};
   const TaylorScaling<T> scaling(powers, time);
-  report.norm1 = std::min(std::ldexp(powers.norm() * std::fabs(scaling.mantissa), ToInt(scaling.exponent)),
-                          std::numeric_limits<double>::max());
+  report.norm1 = NormAt(powers, time);
   TaylorSeries<T> series(executor, pool, powers, scaling);
   if (time == 0 || powers.is_zero()) {
     series.StartWithIdentity();

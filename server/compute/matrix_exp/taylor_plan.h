@@ -20,9 +20,10 @@
 namespace attend::compute {
 
 struct TaylorPlan {
-  int degree = 0;  // 2, 4, 8, 15 or 18
+  int degree = 0;  // 2, 4, 8, 15 or 18; where the series ends, that of its last term: 1, 2 or 5
   int64_t squarings = 0;
   double truncation = 1;  // changes the matrix by this many units of roundoff of itself, at most
+  bool ends = false;      // the powers beyond are zero: there is nothing to square
 };
 
 struct PowerNorm {

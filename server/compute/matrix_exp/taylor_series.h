@@ -35,17 +35,17 @@ inline constexpr int64_t kHopelessExponent = int64_t{1} << 60;
 
 inline int ToInt(int64_t exponent) { return static_cast<int>(std::clamp<int64_t>(exponent, -100000, 100000)); }
 
-// B = time A as mantissa * 2^exponent * (C + shift I), C of `powers`.
+// B = time A as scale * 2^exponent * (C + shift I), C and shift of `powers`.
 template <typename T>
 struct TaylorScaling {
   TaylorScaling(const Powers<T>& powers, double time) {
     int time_exponent = 0;
-    mantissa = std::frexp(time, &time_exponent);
+    scale = static_cast<long double>(std::frexp(time, &time_exponent)) * powers.factor();
     exponent = powers.exponent() + time_exponent;
   }
-  double LogScale() const { return std::log2(std::fabs(mantissa)) + exponent; }
+  double LogScale() const { return std::log2(std::fabs(static_cast<double>(scale))) + static_cast<double>(exponent); }
 
-  double mantissa = 0;
+  long double scale = 0;
   int64_t exponent = 0;
 };
 
@@ -71,9 +71,13 @@ class TaylorSeries {
 
   // The polynomial at B / 2^squarings, without the shift.
   absl::Status Evaluate(const TaylorPlan& plan, uint32_t& products) {
-    if (absl::Status done = EvaluatePolynomial(plan, products); !done.ok()) return done;
+    if (absl::Status done = plan.ends ? SumAllTerms(plan.degree, products) : EvaluatePolynomial(plan, products);
+        !done.ok()) {
+      return done;
+    }
     if (absl::Status done = MeasureNorm(); !done.ok()) return done;
-    error_.emplace(std::log2(norm_), EvaluationError(plan));
+    error_.emplace(std::log2(norm_) + static_cast<double>(exponent_),
+                   plan.ends ? std::min(1e300, sum_error_ / norm_) : EvaluationError(plan));
     return absl::OkStatus();
   }
 
@@ -97,7 +101,7 @@ class TaylorSeries {
   absl::Status ApplyShift() {
     constexpr long double kLog2E = 1.442695040888963407359924681001892137L;
     const long double shift =
-        std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.mantissa, ToInt(scaling_.exponent));
+        std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.scale, ToInt(scaling_.exponent));
     const long double power = shift * kLog2E;
     MeasureExponent(power);
     if (squarings_left_ > 0 || std::fabs(power) > static_cast<long double>(kHopelessExponent)) {
@@ -205,7 +209,7 @@ class TaylorSeries {
 
   // What power k of C is multiplied with to be (B / 2^squarings)^k.
   double Step(const TaylorPlan& plan) const {
-    return std::ldexp(scaling_.mantissa, ToInt(scaling_.exponent - plan.squarings));
+    return std::ldexp(static_cast<double>(scaling_.scale), ToInt(scaling_.exponent - plan.squarings));
   }
 
   // out = coefficients of powers of x C, + factor * extra.
@@ -227,6 +231,9 @@ class TaylorSeries {
 
   absl::Status EvaluatePolynomial(const TaylorPlan& plan, uint32_t& products);
 
+  // The series that ends with the term of this degree; sum_error_ is that of value_.
+  absl::Status SumAllTerms(int degree, uint32_t& products);
+
   double EvaluationError(const TaylorPlan& plan) const {
     const double log_step = scaling_.LogScale() - static_cast<double>(plan.squarings);
     std::array<double, 3> norms{};
@@ -237,9 +244,12 @@ class TaylorSeries {
     const double cube = plan.degree == 18 ? std::exp2(powers_.log_abs_norm(3) + 3 * log_step) : 0;
     const double powers = PowersSensitivity(plan.degree, norms, PowersRounding(kUnit, n_, square, cube));
     return std::min(1e300, kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
-                                    plan.truncation * norms[0]) +
+                                    (plan.truncation + FactorRounding()) * norms[0]) +
                                powers / norm_);
   }
+
+  // What the common factor rounds to as it is multiplied in, in units of B.
+  double FactorRounding() const { return static_cast<double>(scaling_.scale) == scaling_.scale ? 0 : 1; }
 
   absl::Status SquareOnce() {
     double growth = 0;
@@ -298,6 +308,7 @@ class TaylorSeries {
   long double log_size_error_ = 0;
   double norm_ = 0;  // |value|_1
   std::optional<SquaringError> error_;
+  double sum_error_ = 0;
   double shift_error_ = 0;
 };
 

@@ -252,5 +252,40 @@ TEST(MatrixExpKinds, BoundsCoverPowersThatCancel) {
   ExpectBoundHolds(129, NilpotentOfRankOne<double>(random, 129, 2500));
 }
 
+// exp of a nilpotent a with entries of few digits times `unit`: the sum of n terms, whose powers are exact. T's result
+// is within 10 units of its norm: each term rounds twice for its coefficient, a sum of n of them n times.
+template <typename T>
+void ExpectSeriesEnds(int64_t n, const std::vector<double>& small, double unit) {
+  std::vector<T> a(small.size());
+  for (size_t k = 0; k < a.size(); ++k) a[k] = static_cast<T>(small[k] * unit);
+  const QuadMatrix once = ToQuad(a.data(), n, 1);
+  QuadMatrix term(a.size(), 0);
+  for (int64_t i = 0; i < n; ++i) term[i * n + i] = 1;
+  QuadMatrix expected = term;
+  for (int64_t k = 1; k < n; ++k) {
+    term = QuadProduct(n, term, once);
+    for (size_t i = 0; i < a.size(); ++i) expected[i] += term[i] /= static_cast<Quad>(k);
+  }
+  const Outcome<T> outcome = Exponentiate(n, a);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status << " unit " << unit;
+  constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
+  const double error = RelativeError(n, outcome.result.data(), expected);
+  EXPECT_LE(error, 10 * kUnit) << "unit " << unit;
+  EXPECT_LE(error, outcome.reports[0].error_bound) << "unit " << unit;
+  EXPECT_LE(outcome.reports[0].error_bound, 100 * kUnit) << "unit " << unit;
+}
+
+TEST(MatrixExpKinds, ASeriesEndsWhereAPowerIsZero) {
+  const std::vector<double> square = {1, -1, 1, -1};
+  const std::vector<double> cube = {1, 1, 3, 5, 2, 6, -2, -1, -3};
+  const std::vector<double> fifth = {1,  -3, -1, -2, 3, -1, 1,  1,  1,  -1, -2, 5, 2,
+                                     3,  -3, 2,  -5, -2, -3, 4, -1, 1,  1,  1,  -1};
+  for (double unit : {1.0, 3e5, 1.1e15, 7e14, 0x1p60, 0x1p400, 0x1p900}) ExpectSeriesEnds<double>(2, square, unit);
+  for (double unit : {1.0, 3e5, 1.1e15, 0x1p60, 0x1p400, 0x1p500}) ExpectSeriesEnds<double>(3, cube, unit);
+  for (double unit : {1.0, 3e5, 7e13, 0x1p60, 0x1p200, 0x1p240}) ExpectSeriesEnds<double>(5, fifth, unit);
+  for (double unit : {1.0, 1.1e5, 0x1p60, 0x1p120}) ExpectSeriesEnds<float>(2, square, unit);
+  for (double unit : {1.0, 3e5, 0x1p40}) ExpectSeriesEnds<float>(3, cube, unit);
+}
+
 }  // namespace
 }  // namespace attend::compute
