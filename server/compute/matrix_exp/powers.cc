@@ -80,9 +80,8 @@ absl::Status Powers<T>::Scale(runtime::Executor& executor) {
   std::frexp(largest, &exponent_);
   if (auto done = ScaleBy(executor, a_, -exponent_, power(1)); !done.ok()) return done;
   if (auto done = NormOne(executor, AsConst(power(1)), norm_); !done.ok()) return done;
-  if (balance_.empty()) return absl::OkStatus();
-  if (auto done = Balance(executor, balance_, power(1)); !done.ok()) return done;
-  return Normalize(executor);
+  norm_exponent_ = exponent_;
+  return balance_.empty() ? absl::OkStatus() : Balance(executor, balance_, a_, power(1), exponent_);
 }
 
 // Takes the mean off the diagonal where that makes the norm less.
@@ -105,19 +104,6 @@ absl::Status Powers<T>::Shift(runtime::Executor& executor, double norm) {
   }
   log_norms_[0] = std::log2(norm);
   return absl::OkStatus();
-}
-
-// Brings the largest entry of C back to [1/2, 1).
-template <typename T>
-absl::Status Powers<T>::Normalize(runtime::Executor& executor) {
-  const Matrix<T> c = power(1);
-  double largest = 0;
-  if (auto done = MaxAbs(executor, AsConst(c), largest); !done.ok()) return done;
-  int shift = 0;
-  std::frexp(largest, &shift);
-  norm_ = PowerOfTwo(-shift)(norm_);
-  exponent_ += shift;
-  return ScaleBy(executor, c, -shift, c);
 }
 
 template <typename T>

@@ -46,13 +46,13 @@ class Powers {
   int exponent() const { return exponent_; }
   double factor() const { return factor_; }  // an integer over a power of two, in [1/2, 1]
   double shift() const { return shift_; }
-  double norm() const { return norm_; }    // |A|_1 in units of 2^exponent
+  double norm() const { return norm_; }  // |A|_1 in units of 2^norm_exponent
+  int norm_exponent() const { return norm_exponent_; }
   const std::vector<int>& balance() const { return balance_; }
 
  private:
   // C = 2^-exponent A, balanced.
   absl::Status Scale(runtime::Executor& executor);
-  absl::Status Normalize(runtime::Executor& executor);
   absl::Status Shift(runtime::Executor& executor, double norm);
 
   void TakeOutFactor(double& norm);
@@ -68,6 +68,7 @@ class Powers {
   double factor_ = 1;
   double shift_ = 0;
   double norm_ = 0;
+  int norm_exponent_ = 0;
   std::array<runtime::Buffer, kMatrices> powers_;
   std::array<double, kMatrices> log_norms_{};
   std::array<double, 2> log_abs_norms_{};

@@ -38,7 +38,7 @@ template <typename T>
 double NormAt(const Powers<T>& powers, double time) {
   int exponent = 0;
   const double mantissa = std::fabs(std::frexp(time, &exponent));
-  return std::min(std::ldexp(powers.norm() * mantissa, powers.exponent() + exponent),
+  return std::min(std::ldexp(powers.norm() * mantissa, powers.norm_exponent() + exponent),
                   std::numeric_limits<double>::max());
 }
 

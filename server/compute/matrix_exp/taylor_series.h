@@ -136,7 +136,7 @@ class TaylorSeries {
       error_bound = 1;
       return absl::OkStatus();
     }
-    fits = exponent_ <= kBeyondDouble;
+    fits = exponent_ <= kBeyondDouble + spread;
     if (!fits) return absl::OkStatus();
     std::vector<double> largest(static_cast<size_t>(n_));
     const auto done = ForEachPanel(executor_, n_, n_, [&](int64_t begin, int64_t end) {
@@ -150,6 +150,7 @@ class TaylorSeries {
 
  private:
   static constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
+  static constexpr int kMostShift = 2000;  // of PowerOfTwo
   static constexpr double kSmall = std::is_same_v<T, float> ? 0x1p-20 : 0x1p-100;  // squares keep their digits above
 
   Matrix<T> MatrixOf(size_t index) const { return Matrix<T>(buffers_[index].template as<T>(), n_, n_); }
@@ -174,17 +175,21 @@ class TaylorSeries {
   // Of value_; the column sums stay in sums_.
   absl::Status MeasureNorm() { return AbsColumnSums(executor_, AsConst(value_), nullptr, sums_.data(), norm_); }
 
+  static double Shifted(double entry, int exponent) {
+    return std::abs(exponent) <= kMostShift ? PowerOfTwo(exponent)(entry) : std::ldexp(entry, exponent);
+  }
+
   // Row i of the result; returns its largest modulus, infinite where T cannot hold it.
   double StoreRow(int64_t i, const std::vector<int>& balance, T* out) const {
     T largest = 0;
     const T* row = value_.row(i);
-    PowerOfTwo scale(static_cast<int>(exponent_));
+    const auto exponent = static_cast<int>(exponent_);
+    const PowerOfTwo scale(std::min(exponent, kMostShift));
     for (int64_t j = 0; j < n_; ++j) {
-      if (!balance.empty()) {
-        scale =
-            PowerOfTwo(static_cast<int>(exponent_) + balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)]);
-      }
-      out[j] = static_cast<T>(scale(static_cast<double>(row[j])));
+      const auto entry = static_cast<double>(row[j]);
+      out[j] = static_cast<T>(
+          balance.empty() ? scale(entry)
+                          : Shifted(entry, exponent + balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)]));
       largest = std::max(largest, std::fabs(out[j]));
     }
     return static_cast<double>(largest);

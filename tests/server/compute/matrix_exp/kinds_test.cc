@@ -287,5 +287,34 @@ TEST(MatrixExpKinds, ASeriesEndsWhereAPowerIsZero) {
   for (double unit : {1.0, 3e5, 0x1p40}) ExpectSeriesEnds<float>(3, cube, unit);
 }
 
+// Entries of exp(D A D^-1), D = diag(2^d): those of exp(A) times 2^(d_i - d_j), so that all are known to A's own
+// accuracy. What lies below double's range is lost beside the others.
+TEST(MatrixExpKinds, ScalingOverTheWholeRangeCostsNothing) {
+  Random random(26);
+  for (int64_t n : {2, 3, 5, 17}) {
+    for (int reach : {10, 70, 250, 500, 509}) {
+      std::vector<double> a = Normal<double>(n, 1.0, static_cast<uint32_t>(n + reach));
+      const QuadMatrix expected = QuadExp(n, ToQuad(a.data(), n, 1), 0);
+      std::vector<int> d(static_cast<size_t>(n));
+      for (int& each : d) each = static_cast<int>(std::lround(Uniform(random, -reach, reach)));
+      d[0] = reach;
+      d[1] = -reach;
+      for (int64_t k = 0; k < n * n; ++k) a[k] = std::ldexp(a[k], d[k / n] - d[k % n]);
+      const Outcome<double> outcome = Exponentiate(n, a);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      double worst = 0;
+      for (int64_t k = 0; k < n * n; ++k) {
+        const int shift = d[k / n] - d[k % n];
+        if (shift < -1000) continue;
+        const Quad error = static_cast<Quad>(std::ldexp(outcome.result[k], -shift)) - expected[k];
+        worst = std::max(worst, std::fabs(static_cast<double>(error)));
+      }
+      // Balanced exponents are not d to the bit; a few units of the norm of a balanced matrix, about 2 sqrt(n).
+      EXPECT_LE(worst / NormOne(n, expected), 64 * 1.1e-16) << n << " reach " << reach;
+      EXPECT_LE(outcome.reports[0].error_bound, 1e-11) << n << " reach " << reach;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace attend::compute
