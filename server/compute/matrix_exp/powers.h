@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "server/compute/gemm.h"
+#include "server/compute/matrix_exp/dense.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/executor.h"
 
@@ -30,6 +31,11 @@ class Powers {
   // Forms power k (2, 3 or 6) where it is not there yet, and those it is made of; `products` counts them.
   absl::Status Need(int k, runtime::Executor& executor, uint32_t& products);
 
+  // Forms power k (2 or 3) anew, correctly rounded but for 2^-100 n | |C|^k |_1, and forgets those that are made of it:
+  // for powers that cancel. REQUIRES: has(k). Where it fails this is of no use.
+  absl::Status Refine(int k, runtime::Executor& executor, uint32_t& products);
+  bool is_refined(int k) const { return refined_[static_cast<size_t>(k - 2)]; }
+
   int64_t n() const { return n_; }
   bool has(int k) const { return powers_[Slot(k)].data() != nullptr; }
   // REQUIRES: has(k).
@@ -46,6 +52,7 @@ class Powers {
   int exponent() const { return exponent_; }
   double factor() const { return factor_; }  // an integer over a power of two, in [1/2, 1]
   double shift() const { return shift_; }
+  double shift_rounding() const { return shift_rounding_; }  // what C is off by for it, in the 1-norm
   double norm() const { return norm_; }  // |A|_1 in units of 2^norm_exponent
   int norm_exponent() const { return norm_exponent_; }
   const std::vector<int>& balance() const { return balance_; }
@@ -55,6 +62,8 @@ class Powers {
   absl::Status Scale(runtime::Executor& executor);
   absl::Status Shift(runtime::Executor& executor, double norm);
 
+  absl::Status MultiplyWide(int k, runtime::Executor& executor, uint32_t& products);
+  absl::Status MeasureRefined(int k, runtime::Executor& executor);
   void TakeOutFactor(double& norm);
   absl::Status MeasureAbs(int k, runtime::Executor& executor);
 
@@ -67,11 +76,14 @@ class Powers {
   int exponent_ = 0;
   double factor_ = 1;
   double shift_ = 0;
+  double shift_rounding_ = 0;
   double norm_ = 0;
   int norm_exponent_ = 0;
   std::array<runtime::Buffer, kMatrices> powers_;
   std::array<double, kMatrices> log_norms_{};
   std::array<double, 2> log_abs_norms_{};
+  std::array<bool, 2> refined_{};
+  Dense square_rest_;             // what a refined square has beyond T
   std::vector<double> abs_sums_;  // of the columns of |C|^k, the last k that was measured
 };
 

@@ -55,7 +55,7 @@ class TaylorSeries {
  public:
   TaylorSeries(runtime::Executor& executor, runtime::BufferPool& pool, Powers<T>& powers,
                const TaylorScaling<T>& scaling)
-      : executor_(executor), powers_(powers), scaling_(scaling), n_(powers.n()), sums_(2 * static_cast<size_t>(n_)) {
+      : executor_(executor), pool_(pool), powers_(powers), scaling_(scaling), n_(powers.n()), sums_(2 * static_cast<size_t>(n_)) {
     for (runtime::Buffer& buffer : buffers_) buffer = pool.AllocateArray<T>(static_cast<size_t>(n_ * n_));
     value_ = MatrixOf(0);
     spare_ = MatrixOf(1);
@@ -71,13 +71,15 @@ class TaylorSeries {
 
   // The polynomial at B / 2^squarings, without the shift.
   absl::Status Evaluate(const TaylorPlan& plan, uint32_t& products) {
-    if (absl::Status done = plan.ends ? SumAllTerms(plan.degree, products) : EvaluatePolynomial(plan, products);
-        !done.ok()) {
-      return done;
-    }
-    if (absl::Status done = MeasureNorm(); !done.ok()) return done;
+    const absl::Status done = plan.ends         ? SumAllTerms(plan.degree, products)
+                              : plan.in_squares ? EvaluateInSquares(plan, products)
+                                                : EvaluatePolynomial(plan, products);
+    if (!done.ok()) return done;
+    if (absl::Status measured = MeasureNorm(); !measured.ok()) return measured;
     error_.emplace(std::log2(norm_) + static_cast<double>(exponent_),
-                   plan.ends ? std::min(1e300, sum_error_ / norm_) : EvaluationError(plan));
+                   plan.ends         ? std::min(1e300, sum_error_ / norm_)
+                   : plan.in_squares ? ErrorInSquares(plan)
+                                     : EvaluationError(plan));
     return absl::OkStatus();
   }
 
@@ -236,6 +238,9 @@ class TaylorSeries {
 
   absl::Status EvaluatePolynomial(const TaylorPlan& plan, uint32_t& products);
 
+  absl::Status EvaluateInSquares(const TaylorPlan& plan, uint32_t& products);
+  double ErrorInSquares(const TaylorPlan& plan) const;
+
   // The series that ends with the term of this degree; sum_error_ is that of value_.
   absl::Status SumAllTerms(int degree, uint32_t& products);
 
@@ -248,9 +253,10 @@ class TaylorSeries {
     const double square = std::exp2(powers_.log_abs_norm(2) + 2 * log_step);
     const double cube = plan.degree == 18 ? std::exp2(powers_.log_abs_norm(3) + 3 * log_step) : 0;
     const double powers = PowersSensitivity(plan.degree, norms, PowersRounding(kUnit, n_, square, cube));
-    return std::min(1e300, kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
-                                    (plan.truncation + FactorRounding()) * norms[0]) +
-                               powers / norm_);
+    const double magnitude = PolynomialMagnitude(plan.degree, norms);
+    const double moved = FactorRounding() * norms[0] * kUnit + powers_.shift_rounding() * std::exp2(log_step);
+    return std::min(1e300, (kUnit * EvaluationRounding(n_, norms[0]) * magnitude + powers) / norm_ +
+                               kUnit * plan.truncation * norms[0] + moved * magnitude);
   }
 
   // What the common factor rounds to as it is multiplied in, in units of B.
@@ -299,6 +305,7 @@ class TaylorSeries {
   }
 
   runtime::Executor& executor_;
+  runtime::BufferPool& pool_;
   Powers<T>& powers_;
   const TaylorScaling<T>& scaling_;
   const int64_t n_;
