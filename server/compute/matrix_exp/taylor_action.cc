@@ -43,6 +43,26 @@ void ColumnMaxima(const Matrix<double>& a, std::vector<double>& maxima) {
   }
 }
 
+// sums[j] += factor times the sum over i of weights[i] |a_ij|.
+void AddAbs(const Matrix<double>& a, const std::vector<double>& weights, double factor, std::vector<double>& sums) {
+  for (int64_t i = 0; i < a.rows; ++i) {
+    const double weight = factor * weights[static_cast<size_t>(i)];
+    for (int64_t j = 0; j < a.cols; ++j) sums[static_cast<size_t>(j)] += weight * std::fabs(a.row(i)[j]);
+  }
+}
+
+// Whether powers of C fall so far short of its norm that products with it round to more than terms show; then its
+// column sums. Terms of matrices whose entries follow no pattern reach this norm themselves.
+std::vector<double> WeightsFor(const Matrix<double>& c, double norm) {
+  constexpr double kFarLonger = 16;
+  if (norm <= kFarLonger * std::sqrt(static_cast<double>(c.rows))) return {};
+  std::vector<double> sums(static_cast<size_t>(c.cols), 0);
+  for (int64_t i = 0; i < c.rows; ++i) {
+    for (int64_t j = 0; j < c.cols; ++j) sums[static_cast<size_t>(j)] += std::fabs(c.row(i)[j]);
+  }
+  return sums;
+}
+
 // One step's Taylor polynomial in the making.
 class Polynomial {
  public:
@@ -55,14 +75,18 @@ class Polynomial {
         sum_norms_(static_cast<size_t>(p)),
         peaks_(static_cast<size_t>(p)) {}
 
-  // sum = exp(scale c) f. Ends where two terms in a row do not count, or where it cannot.
-  absl::Status Evaluate(runtime::Executor& executor, double scale, const Operand<double>& c, const Dense& f) {
+  // sum = exp(scale c) f. Ends where two terms in a row do not count, or where it cannot. `weights`: the column sums of
+  // |c|, for products that are to be measured; may be empty.
+  absl::Status Evaluate(runtime::Executor& executor, double scale, const Operand<double>& c, const Dense& f,
+                        const std::vector<double>& weights) {
+    product_rounding_.assign(weights.empty() ? 0 : peaks_.size(), 0);
     std::copy_n(f.data(), f.size(), term_.data());
     std::copy_n(f.data(), f.size(), sum_.data());
     ColumnMaxima(sum_.view(), peaks_);
     term_norms_ = peaks_;
     converged_ = false;
     for (degree_ = 1; degree_ <= kMostTerms && !converged_; ++degree_) {
+      if (!weights.empty()) AddAbs(term_.view(), weights, std::fabs(scale) / degree_, product_rounding_);
       if (auto done = ParallelGemm(executor, scale / degree_, c, term_.view(), 0.0, next_.view()); !done.ok()) {
         return done;
       }
@@ -93,6 +117,17 @@ class Polynomial {
     return worst;
   }
 
+  // What the products add up to with moduli, over the result; 0 where they were not measured.
+  double ProductRounding() const {
+    std::vector<double> sums(peaks_.size(), 0);
+    AddAbs(sum_.view(), std::vector<double>(static_cast<size_t>(sum_.rows()), 1), 1, sums);
+    double worst = 0;
+    for (size_t j = 0; j < product_rounding_.size(); ++j) {
+      if (product_rounding_[j] > 0) worst = std::max(worst, product_rounding_[j] / sums[j]);
+    }
+    return std::min(worst, 1e300);
+  }
+
   int degree() const { return degree_; }
   bool converged() const { return converged_; }
   Dense& sum() { return sum_; }
@@ -102,6 +137,7 @@ class Polynomial {
   Dense next_;
   Dense sum_;
   std::vector<double> term_norms_, before_, sum_norms_, peaks_;  // by column
+  std::vector<double> product_rounding_;                         // by column, or empty
   int degree_ = 0;
   bool converged_ = false;
 };
@@ -176,8 +212,10 @@ absl::Status TaylorAction::Run(runtime::Executor& executor, double time, bool tr
   double steps_left = std::max(1.0, Plan(time).steps);
   auto scale = static_cast<double>(a_.Unit() * time / steps_left);
   int halvings = 0;
+  const std::vector<double> weights =
+      transposed ? std::vector<double>() : WeightsFor(a_.c().view(), std::fabs(scale) * a_.norm());
   while (steps_left > 0) {
-    if (auto done = polynomial.Evaluate(executor, scale, c, f.values); !done.ok()) return done;
+    if (auto done = polynomial.Evaluate(executor, scale, c, f.values, weights); !done.ok()) return done;
     report.products += polynomial.degree();
     const bool cancels = polynomial.Cancellation() > kMostCancellation && halvings < kMostHalvings;
     if (!polynomial.converged() || cancels) {
@@ -195,6 +233,7 @@ absl::Status TaylorAction::Run(runtime::Executor& executor, double time, bool tr
       std::swap(step.begin, f);
       f.exponents = step.begin.exponents;
     }
+    if (!weights.empty()) report.product_rounding += polynomial.ProductRounding();
     std::swap(f.values, polynomial.sum());
     f.Normalize();
     report.degree = std::max(report.degree, polynomial.degree());

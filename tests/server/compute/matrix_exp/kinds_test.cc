@@ -316,5 +316,47 @@ TEST(MatrixExpKinds, ScalingOverTheWholeRangeCostsNothing) {
   }
 }
 
+// H B H with reflections H, B of 2 x 2 blocks: frequencies from `frequency` on, `gap` of it apart. Rounded to double.
+std::vector<double> ClusteredSkew(Random& random, int64_t n, double frequency, double gap) {
+  std::vector<long double> a(static_cast<size_t>(n * n), 0);
+  for (int64_t i = 0; i + 1 < n; i += 2) {
+    a[i * n + i + 1] = frequency * (1 + gap * static_cast<long double>(i));
+    a[(i + 1) * n + i] = -a[i * n + i + 1];
+  }
+  for (int reflection = 0; reflection < 8; ++reflection) {
+    std::vector<long double> v(static_cast<size_t>(n)), right(v.size(), 0), left(v.size(), 0);
+    long double square = 0, both = 0;
+    for (long double& x : v) x = Uniform(random, -1, 1), square += x * x;
+    for (int64_t k = 0; k < n * n; ++k) right[k / n] += a[k] * v[k % n], left[k % n] += v[k / n] * a[k];
+    for (int64_t i = 0; i < n; ++i) both += v[i] * right[i];
+    for (int64_t k = 0; k < n * n; ++k) {
+      a[k] += -2 / square * (v[k / n] * left[k % n] + right[k / n] * v[k % n]) +
+              4 / (square * square) * v[k / n] * both * v[k % n];
+    }
+  }
+  std::vector<double> result(a.size());
+  for (int64_t k = 0; k < n * n; ++k) result[k] = static_cast<double>(k / n > k % n ? a[k] : -a[k % n * n + k / n]);
+  for (int64_t i = 0; i < n; ++i) result[i * n + i] = 0;
+  return result;
+}
+
+TEST(MatrixExpKinds, BoundsCoverClustersOfFrequencies) {
+  Random random(27);
+  for (int64_t n : {6, 17, 33, 65}) {
+    for (double frequency : {1.0, 30.0, 300.0}) {
+      for (double gap : {1e-12, 1e-9, 1e-7}) {
+        const std::vector<double> a = ClusteredSkew(random, n, frequency, gap);
+        const Outcome<double> outcome = Exponentiate(n, a);
+        ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+        ASSERT_EQ(outcome.reports[0].structure, MatrixStructure::kSkewSymmetric);
+        const double error = RelativeError(n, outcome.result.data(), QuadExp(n, ToQuad(a.data(), n, 1), 0));
+        const double bound = outcome.reports[0].error_bound;
+        EXPECT_LE(error, bound) << n << " " << frequency << " " << gap;
+        EXPECT_LE(bound, 1000 * error) << n << " " << frequency << " " << gap;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace attend::compute
