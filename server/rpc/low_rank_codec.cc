@@ -68,7 +68,7 @@ class LowRankOperation final : public Operation {
     const double unconverted = in_.wire_dtype == compute::DTypeOf<T>() ? 0 : ResultElements() * sizeof(T);
     return unconverted + compute::LowRankWorkspaceBytes(problem_, workers);
   }
-  double Flops() const override { return compute::LowRankFlops(problem_); }
+  double Flops() const override { return result_.flops > 0 ? result_.flops : compute::LowRankFlops(problem_); }
 
   absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool) override {
     return compute::LowRankProjection(executor, pool, problem_, result_);

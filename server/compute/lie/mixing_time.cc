@@ -63,6 +63,10 @@ class Powers {
 absl::Status MixingTime(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& s,
                         const std::vector<double>& pi, std::optional<int64_t>& steps) {
   steps.reset();
+  if (s.rows == 1) {  // where two states are apart, one of them is farther from pi than 1/4
+    steps = 0;
+    return absl::OkStatus();
+  }
   Powers powers(executor, pool, s);
   while (Distance(powers.at(powers.last()), pi) > kMixed) {
     if (powers.last() == kMixingSquarings) return absl::OkStatus();

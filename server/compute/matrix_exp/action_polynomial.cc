@@ -13,6 +13,18 @@ namespace {
 
 constexpr double kUnit = std::numeric_limits<double>::epsilon() / 2;
 
+// sums[column] += factor times the sum over rows of weights[row] |entry|.
+void AddAbs(const ColumnPanels& a, const std::vector<double>& weights, double factor, std::vector<double>& sums) {
+  for (int64_t panel = 0; panel < a.panels(); ++panel) {
+    double* panel_sums = sums.data() + panel * kPackedColumns;
+    for (int64_t i = 0; i < a.rows(); ++i) {
+      const double weight = factor * weights[static_cast<size_t>(i)];
+      const double* row = a.at(panel, i);
+      for (int64_t j = 0; j < a.width(panel); ++j) panel_sums[j] += weight * std::fabs(row[j]);
+    }
+  }
+}
+
 void TakeLargest(const double* from, std::vector<double>& to) {
   for (size_t j = 0; j < to.size(); ++j) to[j] = std::max(to[j], from[j]);
 }
@@ -40,9 +52,11 @@ absl::Status ActionPolynomial::Evaluate(runtime::Executor& executor, double scal
     }
   }
   term_largest_ = peaks_;
+  product_rounding_.assign(peaks_.size(), 0);
   converged_ = false;
   for (degree_ = 1; degree_ <= kMostTerms && !converged_; ++degree_) {
     std::swap(before_, term_largest_);
+    if (!weights_.empty()) AddAbs(term_, weights_, std::fabs(scale) / degree_, product_rounding_);
     if (auto done = AddTerm(executor, scale / degree_, c); !done.ok()) return done;
     converged_ = true;
     for (size_t j = 0; j < peaks_.size(); ++j) {
@@ -88,6 +102,17 @@ absl::Status ActionPolynomial::AddTerm(runtime::Executor& executor, double scale
     TakeLargest(tile_of(index) + columns, sum_largest_);
   }
   return absl::OkStatus();
+}
+
+double ActionPolynomial::ProductRounding() const {
+  if (weights_.empty()) return 0;
+  std::vector<double> sums(peaks_.size(), 0);
+  AddAbs(sum_, std::vector<double>(static_cast<size_t>(sum_.rows()), 1), 1, sums);
+  double worst = 0;
+  for (size_t j = 0; j < sums.size(); ++j) {
+    if (product_rounding_[j] > 0) worst = std::max(worst, product_rounding_[j] / sums[j]);
+  }
+  return std::min(worst, 1e300);
 }
 
 double ActionPolynomial::Cancellation() const {

@@ -3,6 +3,7 @@
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_ACTION_POLYNOMIAL_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,6 +27,11 @@ class ActionPolynomial {
   absl::Status Evaluate(runtime::Executor& executor, double scale, const PackedMatrix& c, const Dense& f,
                         double tolerance, double most_cancellation);
 
+  // From here on products are measured, with the column sums of |c|; none where `weights` is empty.
+  void MeasureProducts(std::vector<double> weights) { weights_ = std::move(weights); }
+  // What the products added up to with moduli, over the result; 0 where they were not measured.
+  double ProductRounding() const;
+
   // How many times its column's result a term was, at most; at least 1. REQUIRES: converged().
   double Cancellation() const;
 
@@ -44,7 +50,9 @@ class ActionPolynomial {
   ColumnPanels sum_;
   // By column, panels padded to kPackedColumns.
   std::vector<double> term_largest_, before_, sum_largest_, peaks_;
-  std::vector<double> tiles_;  // what each tile found of a term and the sum
+  std::vector<double> weights_;           // by row, or empty
+  std::vector<double> product_rounding_;  // by column
+  std::vector<double> tiles_;             // what each tile found of a term and the sum
   int degree_ = 0;
   bool converged_ = false;
 };

@@ -89,16 +89,22 @@ class CompactSolver {
     }
     norm_ = Norm(c);
     if (!(norm_ <= kModerateNorm<T>) || IsUnbalanced()) return false;
-    const T mean = diagonal / static_cast<T>(n_);
+    const auto mean = static_cast<T>(ShortMean(static_cast<double>(diagonal) / static_cast<double>(n_)));
     double shifted = 0;
     for (int64_t j = 0; j < n_; ++j) {
       const T entry = c[j * stride_ + j];
       shifted = std::max(shifted, static_cast<double>(sums_[j] - std::fabs(entry) + std::fabs(entry - mean)));
     }
     norms_[0] = norm_;
-    if (shifted < norm_ && mean != 0) {
+    if (ShiftPays(shifted, norm_) && mean != 0) {
       shift_ = mean;
-      for (int64_t i = 0; i < n_; ++i) c[i * stride_ + i] -= mean;
+      for (int64_t i = 0; i < n_; ++i) {
+        T& entry = c[i * stride_ + i];
+        const DoubleDouble exact = ExactSum(static_cast<double>(entry), -static_cast<double>(mean));
+        entry = static_cast<T>(exact.hi);
+        const double rounding = std::fabs((exact.hi - static_cast<double>(entry)) + exact.lo);
+        shift_rounding_ = std::max(shift_rounding_, rounding);
+      }
       norms_[0] = shifted;
     }
     return true;
@@ -205,7 +211,9 @@ class CompactSolver {
     Evaluate(plan.degree, x, report);
     double norm = Norm(value_);
     if (!IsModerate(norm)) return false;
-    SquaringError error(std::log2(norm), EvaluationError(plan, std::fabs(x), norm));
+    const std::array<double, 2> abs_powers = AbsPowers(plan.degree == 18, std::fabs(x));
+    if (PowerCancels(n_, std::max(abs_powers[0], abs_powers[1]), norm)) return false;  // more digits there
+    SquaringError error(std::log2(norm), EvaluationError(plan, std::fabs(x), norm, abs_powers));
     for (int64_t k = 0; k < plan.squarings; ++k) {
       CompactProduct<false>(D(), n_, n_, stride_, value_, value_, spare_);
       const double growth = GrowthNorm();
@@ -229,26 +237,25 @@ class CompactSolver {
 
   static bool IsModerate(double norm) { return norm <= kModerateResult<T> && norm >= 1 / kModerateResult<T>; }
 
-  double EvaluationError(const TaylorPlan& plan, double x, double norm) const {
+  double EvaluationError(const TaylorPlan& plan, double x, double norm, const std::array<double, 2>& abs_powers) const {
     const bool third = plan.degree == 18;
     const std::array<double, 3> norms = {norms_[0] * x, norms_[1] * x * x, third ? norms_[2] * x * x * x : 0};
-    const std::array<double, 2> abs_norms = AbsPowers(third);
-    const std::array<double, 3> errors =
-        PowersRounding(kUnit, n_, abs_norms[0] * x * x, third ? abs_norms[1] * x * x * x : 0);
-    return kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm +
-                    plan.truncation * norms[0]) +
-           PowersSensitivity(plan.degree, norms, errors) / norm;
+    const std::array<double, 3> errors = PowersRounding(kUnit, n_, abs_powers[0], abs_powers[1]);
+    const double magnitude = PolynomialMagnitude(plan.degree, norms);
+    const double rounding = kUnit * EvaluationRounding(n_, norms[0]) * magnitude;
+    return (rounding + PowersSensitivity(plan.degree, norms, errors)) / norm + kUnit * plan.truncation * norms[0] +
+           shift_rounding_ * x * magnitude;
   }
 
-  // | |C|^k |_1 for k = 2 and, where `third`, 3; 0 where these powers are exact.
-  std::array<double, 2> AbsPowers(bool third) const {
+  // | |x C|^k |_1 for k = 2 and, where `third`, 3; 0 where these powers are exact.
+  std::array<double, 2> AbsPowers(bool third, double x) const {
     if (HasExactPowers(n_, power(1), stride_, norms_[0], third ? 3 : 2)) return {0, 0};
     T* sums = sums_ + stride_;  // of NeedGrowth, which is done
     T* next = sums + stride_;
     std::array<double, 2> norms{};
     AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, static_cast<T*>(nullptr), sums);
-    norms[0] = AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, sums, next);
-    if (third) norms[1] = AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, next, sums);
+    norms[0] = x * x * AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, sums, next);
+    if (third) norms[1] = x * x * x * AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, next, sums);
     return norms;
   }
 
@@ -278,6 +285,7 @@ class CompactSolver {
   T* spare_ = nullptr;
   double norm_ = 0;  // |A|_1
   T shift_ = 0;
+  double shift_rounding_ = 0;  // what C is off by for it
   std::array<double, 4> norms_{-1, -1, -1, -1};  // |C^k|_1, -1 where it is not there yet
   std::array<double, 3> growth_{-1, -1, -1};     // |C^4|_1, |C^8|_1 and |C^9|_1, estimated
 };

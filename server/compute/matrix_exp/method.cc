@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/compute/matrix_exp/action_adjoint.h"
 #include "server/compute/matrix_exp/norms.h"
+#include "server/compute/matrix_exp/rounding.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -175,10 +176,11 @@ absl::Status Method<T>::ApplySteps(runtime::Executor& executor, const Matrix<con
     report.action_products = static_cast<uint32_t>(spent.products - products_before);
     report.norm1 = ReportedNorm(job.time);
     const double terms = (4 + std::sqrt(static_cast<double>(a_.rows))) * spent.rounding + report.norm1;
-    const absl::StatusOr<double> growth = StepsGrowth(executor, job.time, b, job.result);
+    const absl::StatusOr<Growth> growth = StepsGrowth(executor, job.time, b, job.result);
     if (!growth.ok()) return growth.status();
-    report.error_bound = std::min(
-        1e300, terms * *growth * std::numeric_limits<double>::epsilon() + std::numeric_limits<T>::epsilon() / 2);
+    const double products = ProductRounding(a_.rows) * spent.product_rounding * std::max(growth->of_any, 1.0);
+    report.error_bound = std::min(1e300, (terms + products) * growth->of_columns * std::numeric_limits<double>::epsilon() +
+                                             std::numeric_limits<T>::epsilon() / 2);
   }
   return absl::OkStatus();
 }
@@ -186,25 +188,28 @@ absl::Status Method<T>::ApplySteps(runtime::Executor& executor, const Matrix<con
 // Where the logarithmic norm foresees too much, |exp| comes from exp of a column of random signs, whose 2-norm is the
 // Frobenius norm of exp in the mean.
 template <typename T>
-absl::StatusOr<double> Method<T>::StepsGrowth(runtime::Executor& executor, double time, const Matrix<const T>& b,
+absl::StatusOr<typename Method<T>::Growth> Method<T>::StepsGrowth(runtime::Executor& executor, double time, const Matrix<const T>& b,
                                               const Matrix<T>& out) {
   constexpr long double kModest = 64;
   constexpr long double kMissed = 8;  // how far below its mean the column may be
   const double before = b.cols == 0 ? 0 : NormOne(b);
-  if (before == 0) return 1;
+  if (before == 0) return Growth{};
   const double after = NormOne(AsConst(out));
-  if (after == 0) return std::numeric_limits<double>::max();
+  if (after == 0) return Growth{std::numeric_limits<double>::max(), 1};
   const long double ratio = static_cast<long double>(before) / after;
-  const long double foreseen = std::exp(LogGrowthBound(a_, time)) * ratio;
-  if (foreseen <= kModest) return static_cast<double>(std::max<long double>(foreseen, 1));
+  const long double foreseen = std::exp(LogGrowthBound(a_, time));
+  const auto growth = [ratio](long double norm) {
+    return Growth{static_cast<double>(std::clamp<long double>(norm * ratio, 1, 1e300)),
+                  static_cast<double>(std::clamp<long double>(norm, 0, 1e300))};
+  };
+  if (foreseen * ratio <= kModest) return growth(foreseen);
   ScaledColumns probe(a_.rows, 1, pool_);
   FillSigns(probe.values.view());
   ActionReport unused;
   if (auto done = action().Run(executor, time, probe, unused); !done.ok()) return done;
   const long double exponent =
       action().a().ShiftBy(time) + static_cast<long double>(probe.exponents[0]) * 0.693147180559945309417L;
-  const long double seen = kMissed * std::exp(exponent) * NormOne(AsConst(probe.values.view())) * ratio;
-  return static_cast<double>(std::clamp<long double>(std::min(seen, foreseen), 1, 1e300));
+  return growth(std::min(kMissed * std::exp(exponent) * NormOne(AsConst(probe.values.view())), foreseen));
 }
 
 template <typename T>

@@ -74,8 +74,12 @@ class Method {
 
   double ReportedNorm(double time) const;  // |time a|_1, the largest double where it is more
   absl::Status Overflow(double time) const;
-  // By what factor errors of the steps may have grown beside out = exp(time a) b: |exp| |b| / |out|, at least 1.
-  absl::StatusOr<double> StepsGrowth(runtime::Executor& executor, double time, const Matrix<const T>& b,
+  struct Growth {
+    double of_columns = 1;  // |exp| |b| / |out|, at least 1
+    double of_any = 1;      // |exp|
+  };
+  // By what factor errors of the steps may have grown beside out = exp(time a) b.
+  absl::StatusOr<Growth> StepsGrowth(runtime::Executor& executor, double time, const Matrix<const T>& b,
                                      const Matrix<T>& out);
   TaylorAction& action();
 

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "server/compute/matrix_exp/balance.h"
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/entrywise.h"
 #include "server/compute/matrix_exp/norms.h"
+#include "server/compute/matrix_exp/pair_gemm.h"
+#include "server/compute/matrix_exp/rounding.h"
 #include "server/compute/matrix_exp/short_entries.h"
 #include "server/compute/panels.h"
 #include "server/compute/parallel_gemm.h"
@@ -49,7 +52,28 @@ absl::Status Powers<T>::Start(runtime::Executor& executor) {
   if (!balance_.empty()) {
     if (auto done = NormOne(executor, AsConst(power(1)), norm); !done.ok()) return done;
   }
+  TakeOutFactor(norm);
   return Shift(executor, norm);
+}
+
+// Where C has as few digits as it takes for exact squares without its common factor.
+template <typename T>
+void Powers<T>::TakeOutFactor(double& norm) {
+  T* c = power(1).data;
+  constexpr int kHighest = 6;
+  if (norm == 0 || HasExactPowers(n_, c, n_, norm, kHighest)) return;
+  const T common = CommonOddFactor(n_, c);
+  if (common == 1) return;
+  int exponent = 0;
+  const auto factor = static_cast<T>(std::frexp(static_cast<double>(common), &exponent));
+  // Both ways are exact: c is the product of this factor and fewer digits.
+  std::for_each(c, c + n_ * n_, [factor](T& entry) { entry /= factor; });
+  if (!HasExactPowers(n_, c, n_, norm / static_cast<double>(factor), 2)) {
+    std::for_each(c, c + n_ * n_, [factor](T& entry) { entry *= factor; });
+    return;
+  }
+  factor_ = static_cast<double>(factor);
+  norm /= factor_;
 }
 
 template <typename T>
@@ -59,9 +83,8 @@ absl::Status Powers<T>::Scale(runtime::Executor& executor) {
   std::frexp(largest, &exponent_);
   if (auto done = ScaleBy(executor, a_, -exponent_, power(1)); !done.ok()) return done;
   if (auto done = NormOne(executor, AsConst(power(1)), norm_); !done.ok()) return done;
-  if (balance_.empty()) return absl::OkStatus();
-  if (auto done = Balance(executor, balance_, power(1)); !done.ok()) return done;
-  return Normalize(executor);
+  norm_exponent_ = exponent_;
+  return balance_.empty() ? absl::OkStatus() : Balance(executor, balance_, a_, power(1), exponent_);
 }
 
 // Takes the mean off the diagonal where that makes the norm less.
@@ -69,39 +92,37 @@ template <typename T>
 absl::Status Powers<T>::Shift(runtime::Executor& executor, double norm) {
   const Matrix<T> c = power(1);
   // The shift has to be a T, so that taking it off and putting it back mean the same number.
-  if (const auto mean = static_cast<T>(MeanDiagonal(c)); mean != 0) {
-    for (int64_t i = 0; i < n_; ++i) c.row(i)[i] -= mean;
+  if (const auto mean = static_cast<T>(ShortMean(MeanDiagonal(c))); mean != 0) {
+    double rounding = 0;
+    for (int64_t i = 0; i < n_; ++i) {
+      const DoubleDouble exact = ExactSum(static_cast<double>(c.row(i)[i]), -static_cast<double>(mean));
+      c.row(i)[i] = static_cast<T>(exact.hi);
+      rounding = std::max(rounding, std::fabs((exact.hi - static_cast<double>(c.row(i)[i])) + exact.lo));
+    }
     double shifted = 0;
     if (auto done = NormOne(executor, AsConst(c), shifted); !done.ok()) return done;
-    if (shifted < norm) {
-      shift_ = mean;
+    if (ShiftPays(shifted, norm)) {
+      shift_ = static_cast<double>(mean);
+      shift_rounding_ = rounding;
       norm = shifted;
     } else {
       // Formed anew: adding the mean again would round.
       const PowerOfTwo to_final_unit(-exponent_);
-      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a_.row(i)[i])));
+      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a_.row(i)[i])) / factor_);
     }
   }
   log_norms_[0] = std::log2(norm);
   return absl::OkStatus();
 }
 
-// Brings the largest entry of C back to [1/2, 1).
-template <typename T>
-absl::Status Powers<T>::Normalize(runtime::Executor& executor) {
-  const Matrix<T> c = power(1);
-  double largest = 0;
-  if (auto done = MaxAbs(executor, AsConst(c), largest); !done.ok()) return done;
-  int shift = 0;
-  std::frexp(largest, &shift);
-  norm_ = PowerOfTwo(-shift)(norm_);
-  exponent_ += shift;
-  return ScaleBy(executor, c, -shift, c);
-}
-
 template <typename T>
 bool Powers<T>::is_zero() const {
   return std::isinf(log_norms_[0]);
+}
+
+template <typename T>
+bool Powers<T>::vanishes(int k) const {
+  return std::isinf(log_norms_[Slot(k)]) && HasExactPowers(n_, power(1).data, n_, std::exp2(log_norms_[0]), k);
 }
 
 template <typename T>
@@ -137,6 +158,69 @@ absl::Status Powers<T>::MeasureAbs(int k, runtime::Executor& executor) {
   abs_sums_ = std::move(next);
   const bool exact = HasExactPowers(n_, power(1).data, n_, std::exp2(log_norms_[0]), k);
   log_abs_norms_[static_cast<size_t>(k - 2)] = exact ? -std::numeric_limits<double>::infinity() : std::log2(largest);
+  return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status Powers<T>::Refine(int k, runtime::Executor& executor, uint32_t& products) {
+  if (k == 3 && !is_refined(2)) {
+    const runtime::Buffer cube = std::move(powers_[Slot(3)]);
+    if (auto done = Refine(2, executor, products); !done.ok()) return done;
+    powers_[Slot(3)] = pool_.AllocateArray<T>(static_cast<size_t>(n_ * n_));
+  }
+  if (auto done = MultiplyWide(k, executor, products); !done.ok()) return done;
+  refined_[static_cast<size_t>(k - 2)] = true;
+  if (k == 2) powers_[Slot(3)] = runtime::Buffer();
+  powers_[Slot(6)] = runtime::Buffer();
+  return MeasureRefined(k, executor);
+}
+
+template <typename T>
+absl::Status Powers<T>::MultiplyWide(int k, runtime::Executor& executor, uint32_t& products) {
+  const Matrix<T> out = power(k);
+  Dense rest(n_, n_, pool_);
+  if constexpr (std::is_same_v<T, double>) {
+    constexpr int kPairProduct = 12;  // in plain ones
+    products += kPairProduct;
+    const Dense nothing(n_, n_, pool_);
+    SetZero(nothing.view());
+    const PairPlanes left = {power(1).data, nothing.data()};
+    const PairPlanes right = k == 2 ? left : PairPlanes{power(2).data, square_rest_.data()};
+    if (auto done = PairGemm(executor, pool_, n_, left, right, {out.data, rest.data()}); !done.ok()) return done;
+  } else {
+    ++products;
+    const Dense left(n_, n_, pool_);
+    Load(AsConst(power(1)), left.view());
+    Dense square;
+    if (k == 3) {
+      square = Dense(n_, n_, pool_);
+      Load(AsConst(power(2)), square.view());
+      for (int64_t i = 0; i < square.size(); ++i) square.data()[i] += square_rest_.data()[i];
+    }
+    const Dense& right = k == 2 ? left : square;
+    if (auto done = ParallelGemm(executor, 1.0, Operand<double>(left.view()), right.view(), 0.0, rest.view());
+        !done.ok()) {
+      return done;
+    }
+    for (int64_t i = 0; i < rest.size(); ++i) {
+      out.data[i] = static_cast<T>(rest.data()[i]);
+      rest.data()[i] -= static_cast<double>(out.data[i]);
+    }
+  }
+  if (k == 2) square_rest_ = std::move(rest);
+  return absl::OkStatus();
+}
+
+// What is left of the rounding: half a unit of the power itself, and of the products.
+template <typename T>
+absl::Status Powers<T>::MeasureRefined(int k, runtime::Executor& executor) {
+  double norm = 0;
+  if (auto done = NormOne(executor, AsConst(power(k)), norm); !done.ok()) return done;
+  log_norms_[Slot(k)] = std::log2(norm);
+  double& log_abs = log_abs_norms_[static_cast<size_t>(k - 2)];
+  if (std::isinf(log_abs)) return absl::OkStatus();
+  const double left = std::is_same_v<T, double> ? 0x1p-46 : 0x1p-27;
+  log_abs = std::log2(norm + left * std::sqrt(static_cast<double>(n_)) * std::exp2(log_abs));
   return absl::OkStatus();
 }
 

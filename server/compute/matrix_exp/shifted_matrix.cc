@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "server/compute/matrix_exp/norms.h"
+#include "server/compute/matrix_exp/rounding.h"
 
 namespace attend::compute {
 
@@ -15,9 +16,10 @@ ShiftedMatrix::ShiftedMatrix(const Matrix<const T>& a, runtime::BufferPool& pool
   norm_of_a_ = norm_ = NormOne(AsConst(c));
   double mean = 0;
   for (int64_t i = 0; i < n(); ++i) mean += c.row(i)[i] / static_cast<double>(n());
+  mean = ShortMean(mean);
   for (int64_t i = 0; i < n(); ++i) c.row(i)[i] -= mean;
   norm_ = NormOne(AsConst(c));
-  if (norm_ < norm_of_a_) {
+  if (ShiftPays(norm_, norm_of_a_)) {
     shift_ = mean;
     return;
   }

@@ -1,10 +1,11 @@
-// Whether products of a matrix round at all. Pure; thread-safe. T is float or double.
+// Whether products of a matrix round at all. Thread-safe. T is float or double.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_SHORT_ENTRIES_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_SHORT_ENTRIES_H_
 
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 
 namespace attend::compute {
 
@@ -26,6 +27,21 @@ bool HasExactPowers(int64_t n, const T* a, int64_t stride, double largest, int k
     }
   }
   return true;
+}
+
+// The greatest odd number that all entries of a [n, n], contiguous, are multiples of, each in units of its own power of
+// two: what remains without it may have few digits where a has all. 1 where it finds none, mostly after a few entries.
+// REQUIRES: a is finite.
+template <typename T>
+T CommonOddFactor(int64_t n, const T* a) {
+  uint64_t common = 0;
+  for (int64_t i = 0; i < n * n && common != 1; ++i) {
+    int exponent = 0;
+    auto odd = static_cast<uint64_t>(std::ldexp(std::frexp(std::fabs(a[i]), &exponent), std::numeric_limits<T>::digits));
+    while (odd != 0 && odd % 2 == 0) odd /= 2;
+    common = std::gcd(common, odd);
+  }
+  return common == 0 ? T{1} : static_cast<T>(common);
 }
 
 }  // namespace attend::compute

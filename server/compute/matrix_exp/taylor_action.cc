@@ -33,6 +33,18 @@ constexpr int64_t kFewColumns = 8;
 // Beyond these it is accepted: steps cannot help against what cancels between them.
 constexpr int kMostHalvings = 6;
 
+// Whether powers of C fall so far short of its norm that products with it round to more than terms show; then its
+// column sums. Terms of matrices whose entries follow no pattern reach this norm themselves.
+std::vector<double> WeightsFor(const Matrix<double>& c, double norm) {
+  constexpr double kFarLonger = 16;
+  if (norm <= kFarLonger * std::sqrt(static_cast<double>(c.rows))) return {};
+  std::vector<double> sums(static_cast<size_t>(c.cols), 0);
+  for (int64_t i = 0; i < c.rows; ++i) {
+    for (int64_t j = 0; j < c.cols; ++j) sums[static_cast<size_t>(j)] += std::fabs(c.row(i)[j]);
+  }
+  return sums;
+}
+
 // Two columns of the largest norm, and two of signs that follow no pattern: [n, 4].
 void FillProbes(const Matrix<double>& c, const Matrix<double>& probes) {
   SetZero(probes);
@@ -159,6 +171,7 @@ absl::Status TaylorAction::Run(runtime::Executor& executor, double time, ScaledC
   ActionPolynomial polynomial(pool_, n, p);
   auto scale = static_cast<double>(a_.Unit() * time / steps_left);
   int halvings = 0;
+  polynomial.MeasureProducts(WeightsFor(a_.c().view(), std::fabs(scale) * a_.norm()));
   while (steps_left > 0) {
     const double most_cancellation = halvings < kMostHalvings ? kMostCancellation : kInfinity;
     auto done = polynomial.Evaluate(executor, scale, *packed_, f.values, tolerance_, most_cancellation);
@@ -179,6 +192,7 @@ absl::Status TaylorAction::Run(runtime::Executor& executor, double time, ScaledC
       std::swap(step.begin, f);
       f.exponents = step.begin.exponents;
     }
+    report.product_rounding += polynomial.ProductRounding();
     polynomial.StoreTo(f.values);
     f.Normalize();
     report.degree = std::max(report.degree, polynomial.degree());

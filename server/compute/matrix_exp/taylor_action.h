@@ -46,6 +46,8 @@ struct ActionReport {
   int64_t steps = 0;
   int64_t products = 0;
   double rounding = 0;  // sum over steps of the largest term over the result: what cancelled, in units of roundoff
+  // Where powers cancel: sum over steps of the terms' | |C| |f| |_1, by which their products round, over the result's.
+  double product_rounding = 0;
 };
 
 // Source: Al-Mohy and Higham 2011, Computing the action of the matrix exponential: degree and steps from norms of

@@ -35,17 +35,17 @@ inline constexpr int64_t kHopelessExponent = int64_t{1} << 60;
 
 inline int ToInt(int64_t exponent) { return static_cast<int>(std::clamp<int64_t>(exponent, -100000, 100000)); }
 
-// B = time A as mantissa * 2^exponent * (C + shift I), C of `powers`.
+// B = time A as scale * 2^exponent * (C + shift I), C and shift of `powers`.
 template <typename T>
 struct TaylorScaling {
   TaylorScaling(const Powers<T>& powers, double time) {
     int time_exponent = 0;
-    mantissa = std::frexp(time, &time_exponent);
+    scale = static_cast<long double>(std::frexp(time, &time_exponent)) * powers.factor();
     exponent = powers.exponent() + time_exponent;
   }
-  double LogScale() const { return std::log2(std::fabs(mantissa)) + exponent; }
+  double LogScale() const { return std::log2(std::fabs(static_cast<double>(scale))) + static_cast<double>(exponent); }
 
-  double mantissa = 0;
+  long double scale = 0;
   int64_t exponent = 0;
 };
 
@@ -55,7 +55,7 @@ class TaylorSeries {
  public:
   TaylorSeries(runtime::Executor& executor, runtime::BufferPool& pool, Powers<T>& powers,
                const TaylorScaling<T>& scaling)
-      : executor_(executor), powers_(powers), scaling_(scaling), n_(powers.n()), sums_(2 * static_cast<size_t>(n_)) {
+      : executor_(executor), pool_(pool), powers_(powers), scaling_(scaling), n_(powers.n()), sums_(2 * static_cast<size_t>(n_)) {
     for (runtime::Buffer& buffer : buffers_) buffer = pool.AllocateArray<T>(static_cast<size_t>(n_ * n_));
     value_ = MatrixOf(0);
     spare_ = MatrixOf(1);
@@ -71,9 +71,15 @@ class TaylorSeries {
 
   // The polynomial at B / 2^squarings, without the shift.
   absl::Status Evaluate(const TaylorPlan& plan, uint32_t& products) {
-    if (absl::Status done = EvaluatePolynomial(plan, products); !done.ok()) return done;
-    if (absl::Status done = MeasureNorm(); !done.ok()) return done;
-    error_.emplace(std::log2(norm_), EvaluationError(plan));
+    const absl::Status done = plan.ends         ? SumAllTerms(plan.degree, products)
+                              : plan.in_squares ? EvaluateInSquares(plan, products)
+                                                : EvaluatePolynomial(plan, products);
+    if (!done.ok()) return done;
+    if (absl::Status measured = MeasureNorm(); !measured.ok()) return measured;
+    error_.emplace(std::log2(norm_) + static_cast<double>(exponent_),
+                   plan.ends         ? std::min(1e300, sum_error_ / norm_)
+                   : plan.in_squares ? ErrorInSquares(plan)
+                                     : EvaluationError(plan));
     return absl::OkStatus();
   }
 
@@ -97,7 +103,7 @@ class TaylorSeries {
   absl::Status ApplyShift() {
     constexpr long double kLog2E = 1.442695040888963407359924681001892137L;
     const long double shift =
-        std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.mantissa, ToInt(scaling_.exponent));
+        std::ldexp(static_cast<long double>(powers_.shift()) * scaling_.scale, ToInt(scaling_.exponent));
     const long double power = shift * kLog2E;
     MeasureExponent(power);
     if (squarings_left_ > 0 || std::fabs(power) > static_cast<long double>(kHopelessExponent)) {
@@ -132,7 +138,7 @@ class TaylorSeries {
       error_bound = 1;
       return absl::OkStatus();
     }
-    fits = exponent_ <= kBeyondDouble;
+    fits = exponent_ <= kBeyondDouble + spread;
     if (!fits) return absl::OkStatus();
     std::vector<double> largest(static_cast<size_t>(n_));
     const auto done = ForEachPanel(executor_, n_, n_, [&](int64_t begin, int64_t end) {
@@ -146,6 +152,7 @@ class TaylorSeries {
 
  private:
   static constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
+  static constexpr int kMostShift = 2000;  // of PowerOfTwo
   static constexpr double kSmall = std::is_same_v<T, float> ? 0x1p-20 : 0x1p-100;  // squares keep their digits above
 
   Matrix<T> MatrixOf(size_t index) const { return Matrix<T>(buffers_[index].template as<T>(), n_, n_); }
@@ -170,17 +177,21 @@ class TaylorSeries {
   // Of value_; the column sums stay in sums_.
   absl::Status MeasureNorm() { return AbsColumnSums(executor_, AsConst(value_), nullptr, sums_.data(), norm_); }
 
+  static double Shifted(double entry, int exponent) {
+    return std::abs(exponent) <= kMostShift ? PowerOfTwo(exponent)(entry) : std::ldexp(entry, exponent);
+  }
+
   // Row i of the result; returns its largest modulus, infinite where T cannot hold it.
   double StoreRow(int64_t i, const std::vector<int>& balance, T* out) const {
     T largest = 0;
     const T* row = value_.row(i);
-    PowerOfTwo scale(static_cast<int>(exponent_));
+    const auto exponent = static_cast<int>(exponent_);
+    const PowerOfTwo scale(std::min(exponent, kMostShift));
     for (int64_t j = 0; j < n_; ++j) {
-      if (!balance.empty()) {
-        scale =
-            PowerOfTwo(static_cast<int>(exponent_) + balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)]);
-      }
-      out[j] = static_cast<T>(scale(static_cast<double>(row[j])));
+      const auto entry = static_cast<double>(row[j]);
+      out[j] = static_cast<T>(
+          balance.empty() ? scale(entry)
+                          : Shifted(entry, exponent + balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)]));
       largest = std::max(largest, std::fabs(out[j]));
     }
     return static_cast<double>(largest);
@@ -205,7 +216,7 @@ class TaylorSeries {
 
   // What power k of C is multiplied with to be (B / 2^squarings)^k.
   double Step(const TaylorPlan& plan) const {
-    return std::ldexp(scaling_.mantissa, ToInt(scaling_.exponent - plan.squarings));
+    return std::ldexp(static_cast<double>(scaling_.scale), ToInt(scaling_.exponent - plan.squarings));
   }
 
   // out = coefficients of powers of x C, + factor * extra.
@@ -227,6 +238,12 @@ class TaylorSeries {
 
   absl::Status EvaluatePolynomial(const TaylorPlan& plan, uint32_t& products);
 
+  absl::Status EvaluateInSquares(const TaylorPlan& plan, uint32_t& products);
+  double ErrorInSquares(const TaylorPlan& plan) const;
+
+  // The series that ends with the term of this degree; sum_error_ is that of value_.
+  absl::Status SumAllTerms(int degree, uint32_t& products);
+
   double EvaluationError(const TaylorPlan& plan) const {
     const double log_step = scaling_.LogScale() - static_cast<double>(plan.squarings);
     std::array<double, 3> norms{};
@@ -236,10 +253,14 @@ class TaylorSeries {
     const double square = std::exp2(powers_.log_abs_norm(2) + 2 * log_step);
     const double cube = plan.degree == 18 ? std::exp2(powers_.log_abs_norm(3) + 3 * log_step) : 0;
     const double powers = PowersSensitivity(plan.degree, norms, PowersRounding(kUnit, n_, square, cube));
-    return std::min(1e300, kUnit * (EvaluationRounding(n_, norms[0]) * PolynomialMagnitude(plan.degree, norms) / norm_ +
-                                    plan.truncation * norms[0]) +
-                               powers / norm_);
+    const double magnitude = PolynomialMagnitude(plan.degree, norms);
+    const double moved = FactorRounding() * norms[0] * kUnit + powers_.shift_rounding() * std::exp2(log_step);
+    return std::min(1e300, (kUnit * EvaluationRounding(n_, norms[0]) * magnitude + powers) / norm_ +
+                               kUnit * plan.truncation * norms[0] + moved * magnitude);
   }
+
+  // What the common factor rounds to as it is multiplied in, in units of B.
+  double FactorRounding() const { return static_cast<double>(scaling_.scale) == scaling_.scale ? 0 : 1; }
 
   absl::Status SquareOnce() {
     double growth = 0;
@@ -284,6 +305,7 @@ class TaylorSeries {
   }
 
   runtime::Executor& executor_;
+  runtime::BufferPool& pool_;
   Powers<T>& powers_;
   const TaylorScaling<T>& scaling_;
   const int64_t n_;
@@ -298,6 +320,7 @@ class TaylorSeries {
   long double log_size_error_ = 0;
   double norm_ = 0;  // |value|_1
   std::optional<SquaringError> error_;
+  double sum_error_ = 0;
   double shift_error_ = 0;
 };
 

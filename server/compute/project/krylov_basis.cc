@@ -39,6 +39,13 @@ runtime::Buffer Doubles(runtime::BufferPool& pool, int64_t count) {
   return pool.AllocateArray<double>(static_cast<size_t>(count));
 }
 
+double ProductFlops(int64_t rows, int64_t inner, int64_t cols) {
+  return 2 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(cols);
+}
+
+// Of a QR factorization and its Q, of as many columns as `block` has rows.
+double QrFlops(const Matrix<double>& block) { return 2 * ProductFlops(block.rows, block.rows, block.cols); }
+
 int64_t Work(int64_t block) { return std::max(lapack::QrWork(block), lapack::PivotedQrWork(block)); }
 
 }  // namespace
@@ -78,6 +85,7 @@ absl::Status KrylovBasis::Extend() {
   size_ += block_;
   const Matrix<double> columns(projected_.as<double>() + before * most_, block_, size_, most_);
   std::fill_n(columns.data, block_ * most_, 0.0);
+  flops_ += ProductFlops(block_, n, size_) + ProductFlops(block_, m, block_);
   if (auto done = ParallelGemm(executor_, 1.0, Operand<double>(product, block_, n, n),
                                Transposed(Operand<double>(left_.as<double>(), size_, n, n)), 0.0, columns);
       !done.ok()) {
@@ -93,6 +101,7 @@ absl::Status KrylovBasis::Extend() {
 
 // products [block, by.cols] = vectors [block, by.rows] by.
 absl::Status KrylovBasis::Multiply(const double* vectors, const Operand<double>& by, double* products) {
+  flops_ += ProductFlops(block_, by.rows, by.cols);
   return ParallelGemm(executor_, 1.0, Operand<double>(vectors, block_, by.rows, by.rows), by, 0.0,
                       Matrix<double>(products, block_, by.cols));
 }
@@ -114,12 +123,14 @@ absl::Status KrylovBasis::Orthonormalize(const Matrix<double>& block, const doub
   double* const factors = work_.as<double>() + Work(block_);
   if (auto done = RemoveShares(block, basis, count); !done.ok()) return done;
   lapack::PivotedQr(columns, pivots_.as<int>(), factors, work_.as<double>());
+  flops_ += QrFlops(block);
   int64_t own = LeadingAbove(spent_, columns);
   lapack::FormQ(columns, factors, work_.as<double>());
   Replace(block, own);
   for (int pass = 1; pass < kMostPasses; ++pass) {
     if (auto done = RemoveShares(block, basis, count); !done.ok()) return done;
     lapack::Qr(columns, factors, work_.as<double>());
+    flops_ += QrFlops(block);
     const int64_t kept = LeadingAbove(kOwnShare, columns);
     lapack::FormQ(columns, factors, work_.as<double>());
     if (kept == block_) break;
@@ -133,6 +144,7 @@ absl::Status KrylovBasis::Orthonormalize(const Matrix<double>& block, const doub
 absl::Status KrylovBasis::RemoveShares(const Matrix<double>& block, const double* basis, int64_t count) {
   if (auto wanted = executor_.cancellation().Check(); !wanted.ok()) return wanted;
   if (count == 0) return absl::OkStatus();
+  flops_ += 2 * ProductFlops(block.rows, block.cols, count);
   const Operand<double> others(basis, count, block.cols, block.cols);
   const Matrix<double> shares(shares_.as<double>(), block.rows, count);
   auto done = ParallelGemm(executor_, 1.0, Operand<double>(block), Transposed(others), 0.0, shares);
@@ -151,6 +163,7 @@ void KrylovBasis::Replace(const Matrix<double>& block, int64_t begin) {
 
 absl::Status KrylovBasis::MeasureDeviation(const Matrix<double>& block, const double* basis, int64_t count) {
   const int64_t all = count + block.rows;
+  flops_ += ProductFlops(block.rows, block.cols, all);
   const Matrix<double> products(shares_.as<double>(), block.rows, all);
   if (auto done = ParallelGemm(executor_, 1.0, Operand<double>(block),
                                Transposed(Operand<double>(basis, all, block.cols, block.cols)), 0.0, products);

@@ -35,6 +35,7 @@ class KrylovBasis {
   absl::Status Extend();
 
   int64_t size() const { return size_; }
+  double flops() const { return flops_; }  // of all products and factorizations so far
   // max |U U^T - I|, |[Z; next] [Z; next]^T - I|, measured.
   double deviation() const { return deviation_; }
   const double* left() const { return left_.as<double>(); }    // U
@@ -60,6 +61,7 @@ class KrylovBasis {
   int64_t size_ = 0;
   uint64_t replaced_ = 0;
   double deviation_ = 0;
+  double flops_ = 0;
   const runtime::Buffer left_;       // [most, n]
   const runtime::Buffer right_;      // [most + block, m]: Z, then next
   const runtime::Buffer projected_;  // [most, most]

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/project/normalized.h"
@@ -44,16 +45,18 @@ bool MayRandomize(int64_t n, int64_t m, const RankRule& rule) {
 
 template <typename T>
 absl::StatusOr<Triplets> FindTriplets(runtime::Executor& executor, runtime::BufferPool& pool, const T* a, int64_t n,
-                                      int64_t m, int exponent, const RankRule& rule) {
+                                      int64_t m, int exponent, const RankRule& rule, double& flops) {
   if (MayRandomize(n, m, rule)) {
     const runtime::Buffer copy = pool.AllocateArray<double>(static_cast<size_t>(n * m));
     Normalize(a, n * m, exponent, copy.as<double>());
-    auto sketched = RandomizedTriplets(executor, pool, copy.as<double>(), n, m, rule);
+    auto sketched = RandomizedTriplets(executor, pool, copy.as<double>(), n, m, rule, &flops);
     if (!sketched.ok()) return sketched.status();
     if (sketched->has_value()) return **std::move(sketched);
   }
   const runtime::Buffer copy = CopyForSvd(pool, a, n, m, exponent);
-  return ExactTriplets(executor, pool, copy.as<double>(), n, m, rule);
+  auto exact = ExactTriplets(executor, pool, copy.as<double>(), n, m, rule);
+  if (exact.ok()) flops += SvdFlops(std::max(n, m), std::min(n, m), exact->rank);
+  return exact;
 }
 
 double SignOf(const double* vector, int64_t count) {
@@ -155,25 +158,30 @@ absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool&
                                LowRankResult& result) {
   const int64_t n = problem.n, m = problem.m;
   RankRule rule{problem.rank, problem.energy, Epsilon<T>(), problem.most_over_best};
+  double ranking_flops = 0;
   if (!rule.rank.has_value() && problem.batch != 1) {
     rule.rank = 0;
+    ranking_flops = static_cast<double>(problem.batch) * SvdFlops(std::max(n, m), std::min(n, m), 0);
     if (auto done = RankOfBatch(executor, pool, problem, *rule.rank); !done.ok()) return done;
   }
   if (rule.rank.has_value()) Allocate(problem, *rule.rank, pool, result);
   result.reports.assign(static_cast<size_t>(problem.batch), {});
-  return ForEachMatrix(executor, problem, [&](runtime::Executor& each, int64_t index) {
+  std::vector<double> flops(result.reports.size(), 0);
+  const auto done = ForEachMatrix(executor, problem, [&](runtime::Executor& each, int64_t index) {
     const T* a = problem.a + index * n * m;
     const int exponent = NormalizingExponent(a, n * m);
-    const absl::StatusOr<Triplets> triplets = FindTriplets(each, pool, a, n, m, exponent, rule);
+    const absl::StatusOr<Triplets> triplets = FindTriplets(each, pool, a, n, m, exponent, rule, flops[static_cast<size_t>(index)]);
     if (!triplets.ok()) return triplets.status();
     if (!rule.rank.has_value()) Allocate(problem, triplets->rank, pool, result);
     const Outputs<T> to = OutputsOf<T>(result, index, n, m, triplets->rank);
-    if (auto done = Write(*triplets, n, m, exponent, to); !done.ok()) return done;
+    if (auto written = Write(*triplets, n, m, exponent, to); !written.ok()) return written;
     LowRankReport& report = result.reports[static_cast<size_t>(index)];
     report = ReportOn<T>(*triplets, n, m, exponent);
     const FactorsView<T> factors{to.u, to.values, to.vt, triplets->rank};
     return ResidualNorm(each, pool, a, n, m, exponent, factors, report.distance);
   });
+  result.flops = std::accumulate(flops.begin(), flops.end(), ranking_flops);
+  return done;
 }
 
 template <typename T>

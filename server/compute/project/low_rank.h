@@ -42,6 +42,7 @@ struct LowRankResult {
   Tensor singular_values;  // [batch, r], largest first
   Tensor vt;               // [batch, r, m], orthonormal rows
   std::vector<LowRankReport> reports;
+  double flops = 0;  // of what was done: of the method that each matrix took, and of one that was tried before
 };
 
 // Exact (svd.h), or from a Krylov space where WorthRandomizing and it comes near enough to the best distance
@@ -49,7 +50,7 @@ struct LowRankResult {
 template <typename T>
 absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
                                LowRankResult& result);
-// Of the exact decomposition.
+// Of the exact decomposition: what to expect at most, or nearly so.
 template <typename T>
 double LowRankFlops(const LowRankProblem<T>& problem);
 // Beside A and the results.

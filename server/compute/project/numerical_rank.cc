@@ -44,12 +44,65 @@ absl::StatusOr<std::vector<double>> Measures(runtime::Executor& executor, runtim
   return PivotedDiagonal(pool, {a, tall, std::min(rows, cols), tall});
 }
 
-// R of a [rows, inner] = Q R, column-major [inner, inner] with zeros below. REQUIRES: rows >= inner.
+// Powers of two for the columns of left and right, both [rows, inner], that leave left right^T as it is but for one
+// power of two and bring the entries of either to 1 at most: whatever is lost is far below the product's rounding.
+struct ColumnScales {
+  std::vector<int> left, right;
+};
+
+constexpr int kNone = std::numeric_limits<int>::min();
+
+// Of each column's largest entry; kNone for a column of zeros.
+template <typename T>
+std::vector<int> ColumnExponents(const T* a, int64_t rows, int64_t inner) {
+  std::vector<int> exponents(static_cast<size_t>(inner), kNone);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t k = 0; k < inner; ++k) {
+      const T entry = a[i * inner + k];
+      if (entry != 0) exponents[static_cast<size_t>(k)] = std::max(exponents[static_cast<size_t>(k)], std::ilogb(entry));
+    }
+  }
+  return exponents;
+}
+
+template <typename T>
+ColumnScales ScalesOf(const T* left, const T* right, int64_t rows, int64_t inner) {
+  const std::vector<int> left_exponents = ColumnExponents(left, rows, inner);
+  const std::vector<int> right_exponents = ColumnExponents(right, rows, inner);
+  int most = kNone;
+  for (size_t k = 0; k < left_exponents.size(); ++k) {
+    if (left_exponents[k] == kNone || right_exponents[k] == kNone) continue;
+    most = std::max(most, left_exponents[k] + right_exponents[k]);
+  }
+  ColumnScales scales{std::vector<int>(left_exponents.size(), 0), std::vector<int>(left_exponents.size(), 0)};
+  for (size_t k = 0; k < left_exponents.size(); ++k) {
+    // Where one column is zero the other does not count.
+    const bool counts = left_exponents[k] != kNone && right_exponents[k] != kNone;
+    scales.left[k] = counts ? -left_exponents[k] : kNone;
+    scales.right[k] = counts ? left_exponents[k] - most : kNone;
+  }
+  return scales;
+}
+
+// a [rows, inner] with column k times 2^scales[k], 0 for kNone; row i at to + i * row_step, column k at k * column_step.
+template <typename T>
+void ScaleColumns(const T* a, int64_t rows, int64_t inner, const std::vector<int>& scales, double* to, int64_t row_step,
+                  int64_t column_step) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t k = 0; k < inner; ++k) {
+      const int scale = scales[static_cast<size_t>(k)];
+      to[i * row_step + k * column_step] =
+          scale == kNone ? 0 : std::ldexp(static_cast<double>(a[i * inner + k]), scale);
+    }
+  }
+}
+
+// R of a [rows, inner] with scaled columns = Q R, column-major [inner, inner] with zeros below. REQUIRES: rows >= inner.
 template <typename T>
 absl::StatusOr<runtime::Buffer> TriangularFactor(runtime::Executor& executor, runtime::BufferPool& pool, const T* a,
-                                                 int64_t rows, int64_t inner) {
+                                                 int64_t rows, int64_t inner, const std::vector<int>& scales) {
   const runtime::Buffer copy = Doubles(pool, rows * inner);
-  NormalizeTransposed(a, rows, inner, NormalizingExponent(a, rows * inner), copy.as<double>());
+  ScaleColumns(a, rows, inner, scales, copy.as<double>(), 1, rows);
   const ColumnMajor tall{copy.as<double>(), rows, inner, rows};
   const runtime::Buffer factors = Doubles(pool, inner);
   if (auto done = ReduceToTriangular(executor, pool, tall, factors.as<double>()); !done.ok()) return done;
@@ -61,11 +114,12 @@ absl::StatusOr<runtime::Buffer> TriangularFactor(runtime::Executor& executor, ru
   return triangle;
 }
 
-// A copy of a [rows, inner] itself.
+// A copy of a [rows, inner] itself, its columns scaled.
 template <typename T>
-runtime::Buffer NormalizedCopy(runtime::BufferPool& pool, const T* a, int64_t rows, int64_t inner) {
+runtime::Buffer ScaledCopy(runtime::BufferPool& pool, const T* a, int64_t rows, int64_t inner,
+                           const std::vector<int>& scales) {
   runtime::Buffer copy = Doubles(pool, rows * inner);
-  Normalize(a, rows * inner, NormalizingExponent(a, rows * inner), copy.as<double>());
+  ScaleColumns(a, rows, inner, scales, copy.as<double>(), inner, 1);
   return copy;
 }
 
@@ -93,17 +147,18 @@ absl::StatusOr<int64_t> NumericalRankOfProduct(runtime::Executor& executor, runt
                                                int64_t inner) {
   if (rows == 0 || inner == 0) return 0;
   const int64_t side = std::min(rows, inner);
+  const ColumnScales scales = ScalesOf(left, right, rows, inner);
   runtime::Buffer left_factor, right_factor;
   if (inner < rows) {
-    auto left_triangle = TriangularFactor(executor, pool, left, rows, inner);
+    auto left_triangle = TriangularFactor(executor, pool, left, rows, inner, scales.left);
     if (!left_triangle.ok()) return left_triangle.status();
-    auto right_triangle = TriangularFactor(executor, pool, right, rows, inner);
+    auto right_triangle = TriangularFactor(executor, pool, right, rows, inner, scales.right);
     if (!right_triangle.ok()) return right_triangle.status();
     left_factor = *std::move(left_triangle);
     right_factor = *std::move(right_triangle);
   } else {
-    left_factor = NormalizedCopy(pool, left, rows, inner);
-    right_factor = NormalizedCopy(pool, right, rows, inner);
+    left_factor = ScaledCopy(pool, left, rows, inner, scales.left);
+    right_factor = ScaledCopy(pool, right, rows, inner, scales.right);
   }
   // A column-major triangle R is R^T row-major: both are multiplied as they should be.
   const bool triangles = inner < rows;

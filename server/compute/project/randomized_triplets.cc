@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/cleanup/cleanup.h"
 #include "server/compute/parallel_gemm.h"
 #include "server/compute/project/difference_norm.h"
 #include "server/compute/project/krylov_basis.h"
@@ -25,6 +26,10 @@ constexpr int kFirstLooks = 3;  // after as many blocks, each
 int64_t BlockOf(int64_t n, int64_t m, int64_t rank) { return std::min({n, m, rank + kOversampling}); }
 int64_t MostOf(int64_t n, int64_t m, int64_t rank) {
   return std::max(BlockOf(n, m, rank), std::min(n, m) / kLargestShare);
+}
+
+double ProductFlops(int64_t rows, int64_t inner, int64_t cols) {
+  return 2 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(cols);
 }
 
 double SumOfSquares(const double* a, int64_t n, int64_t m) {
@@ -55,12 +60,14 @@ class Sketch {
   int64_t most() const { return most_; }
   int64_t block() const { return block_; }
   bool orthonormal() const { return basis_.deviation() <= kMostDeviation; }
+  double flops() const { return flops_ + basis_.flops(); }
   bool full() const { return size() + block_ > most_; }
 
   // The triplets of the projected matrix, and what they leave.
   absl::Status Look() {
     const int64_t seen = size();
     svd_ = Svd();
+    flops_ += SvdFlops(seen, seen, std::min(rank_ + 1, seen));
     small_ = pool_.AllocateArray<double>(static_cast<size_t>(seen * seen));
     const lapack::ColumnMajor projected = basis_.projected(), copy{small_.as<double>(), seen, seen, seen};
     for (int64_t j = 0; j < seen; ++j) std::copy_n(projected.at(0, j), seen, copy.at(0, j));
@@ -80,6 +87,7 @@ class Sketch {
   // Nothing where the triplets, measured on A itself, are not what the basis made of them.
   absl::StatusOr<std::optional<Triplets>> Take(double distance_over_best, bool all_values_known) {
     Triplets result;
+    flops_ += ProductFlops(rank_, size(), a_.rows + a_.cols) + 2 * ProductFlops(rank_, a_.rows, a_.cols);
     result.rank = rank_;
     result.values.assign(values(), values() + size());
     result.randomized = true;
@@ -163,6 +171,7 @@ class Sketch {
     const int64_t strip = kStripRows * (a_.cols + size());
     const runtime::Buffer scratch = pool_.AllocateArray<double>(static_cast<size_t>(executor_.max_workers() * strip));
     const Operand<double> z(basis_.right(), size(), a_.cols, a_.cols);
+    flops_ += 2 * ProductFlops(a_.rows, a_.cols, size());
     const double flops = 4.0 * kStripRows * static_cast<double>(a_.cols) * static_cast<double>(size());
     const int64_t strips = (a_.rows + kStripRows - 1) / kStripRows;
     const auto done = executor_.ForEachTile(strips, flops, [&](int64_t index, int worker) {
@@ -191,6 +200,7 @@ class Sketch {
   Svd svd_;
   std::vector<double> residuals_;  // [rank + 1] or [size]
   double missed_ = 0;
+  double flops_ = 0;  // beside those of the basis
 };
 
 // A look costs a decomposition of the basis's size: one after each of the first blocks, then whenever the basis has
@@ -228,10 +238,13 @@ class Trend {
 
 absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& executor, runtime::BufferPool& pool,
                                                            const double* a, int64_t n, int64_t m,
-                                                           const RankRule& rule) {
+                                                           const RankRule& rule, double* flops) {
   constexpr double kRounding = 32 * std::numeric_limits<double>::epsilon(), kNegligible = 1e-2;
   const double target = 1 - 1 / (rule.most_over_best * rule.most_over_best);
   Sketch sketch(executor, pool, a, n, m, *rule.rank);
+  const absl::Cleanup count = [&] {
+    if (flops != nullptr) *flops += sketch.flops();
+  };
   Schedule schedule;
   Trend trend;
   if (auto done = sketch.Start(); !done.ok()) return done;

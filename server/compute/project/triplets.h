@@ -55,9 +55,10 @@ absl::StatusOr<std::vector<double>> SingularValues(runtime::Executor& executor, 
 // its triplets; these bound the best distance from below (overlooked.h). It stops where the distance is at most
 // rule.most_over_best of that, or is rounding, and returns nothing where a space of half the smaller side does not get
 // there, or will not by the trend; or where its basis is not orthonormal or its triplets do not fit A as it says, both
-// measured. REQUIRES: rule.rank is set, at least 1.
+// measured. Adds what it took to `flops`, which may be null. REQUIRES: rule.rank is set, at least 1.
 absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& executor, runtime::BufferPool& pool,
-                                                           const double* a, int64_t n, int64_t m, const RankRule& rule);
+                                                           const double* a, int64_t n, int64_t m, const RankRule& rule,
+                                                           double* flops = nullptr);
 
 // Whether the sketch is worth trying: at least 512 rows and columns, and 32 of them per triplet.
 bool WorthRandomizing(int64_t n, int64_t m, int64_t rank);

@@ -36,8 +36,9 @@ Numbers RandomDistribution(int64_t n, unsigned seed) {
 // The same in extended precision, one step after the other.
 int64_t MixingTimeByHand(const Numbers& s, const Numbers& pi) {
   const size_t n = pi.size();
-  std::vector<long double> power(s.begin(), s.end()), next(power);
-  for (int64_t t = 1;; ++t) {
+  std::vector<long double> power(n * n, 0), next(power);
+  for (size_t i = 0; i < n; ++i) power[i * n + i] = 1;
+  for (int64_t t = 0;; ++t) {
     long double distance = 0;
     for (size_t i = 0; i < n; ++i) {
       long double sum = 0;
@@ -204,6 +205,16 @@ TEST(Chain, AnAbsorbingStateTakesAll) {
     EXPECT_NEAR(chain.second_modulus, 0.75, 1e-14);
     EXPECT_EQ(chain.mixing_time, MixingTimeByHand(s, chain.stationary));
   }
+}
+
+TEST(Chain, OneStateIsWhereItEnds) {
+  const ChainDiagnostics chain = Diagnose<double>({1}, 1);
+  EXPECT_EQ(chain.mixing, Mixing::kMixes);
+  EXPECT_EQ(chain.mixing_time, 0);
+  EXPECT_EQ(chain.stationary, Numbers{1});
+  EXPECT_EQ(chain.closed_classes, 1);
+  EXPECT_EQ(chain.period, 1);
+  EXPECT_EQ(chain.second_modulus, 0);
 }
 
 TEST(Chain, BeyondTheLimitIsSaid) {

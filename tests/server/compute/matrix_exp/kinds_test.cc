@@ -233,10 +233,10 @@ void ExpectBoundHolds(int64_t n, const std::vector<T>& a) {
   ASSERT_TRUE(outcome.status.ok()) << outcome.status;
   const double error = RelativeError(n, outcome.result.data(), expected);
   EXPECT_LE(error, outcome.reports[0].error_bound) << n << " norm " << NormOne(n, a);
-  // Beyond this the bound is of errors that would have to fall together, each times the norm.
-  if (NormOne(n, a) > 100) return;
   const double unit = std::numeric_limits<T>::epsilon() / 2;
-  EXPECT_LE(outcome.reports[0].error_bound, 1000 * static_cast<double>(n) * std::max(error, unit)) << n;
+  EXPECT_LE(outcome.reports[0].error_bound, 1000 * static_cast<double>(n) * std::max(error, unit))
+      << n << " norm " << NormOne(n, a) << " degree " << outcome.reports[0].degree << " squarings "
+      << outcome.reports[0].squarings << " products " << outcome.reports[0].products;
 }
 
 TEST(MatrixExpKinds, BoundsCoverPowersThatCancel) {
@@ -250,6 +250,112 @@ TEST(MatrixExpKinds, BoundsCoverPowersThatCancel) {
     for (double norm : {10.0, 300.0, 1450.0}) ExpectBoundHolds(n, NilpotentOfRankOne<float>(random, n, norm));
   }
   ExpectBoundHolds(129, NilpotentOfRankOne<double>(random, 129, 2500));
+}
+
+// exp of a nilpotent a with entries of few digits times `unit`: the sum of n terms, whose powers are exact. T's result
+// is within 10 units of its norm: each term rounds twice for its coefficient, a sum of n of them n times.
+template <typename T>
+void ExpectSeriesEnds(int64_t n, const std::vector<double>& small, double unit) {
+  std::vector<T> a(small.size());
+  for (size_t k = 0; k < a.size(); ++k) a[k] = static_cast<T>(small[k] * unit);
+  const QuadMatrix once = ToQuad(a.data(), n, 1);
+  QuadMatrix term(a.size(), 0);
+  for (int64_t i = 0; i < n; ++i) term[i * n + i] = 1;
+  QuadMatrix expected = term;
+  for (int64_t k = 1; k < n; ++k) {
+    term = QuadProduct(n, term, once);
+    for (size_t i = 0; i < a.size(); ++i) expected[i] += term[i] /= static_cast<Quad>(k);
+  }
+  const Outcome<T> outcome = Exponentiate(n, a);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status << " unit " << unit;
+  constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
+  const double error = RelativeError(n, outcome.result.data(), expected);
+  EXPECT_LE(error, 10 * kUnit) << "unit " << unit;
+  EXPECT_LE(error, outcome.reports[0].error_bound) << "unit " << unit;
+  EXPECT_LE(outcome.reports[0].error_bound, 100 * kUnit) << "unit " << unit;
+}
+
+TEST(MatrixExpKinds, ASeriesEndsWhereAPowerIsZero) {
+  const std::vector<double> square = {1, -1, 1, -1};
+  const std::vector<double> cube = {1, 1, 3, 5, 2, 6, -2, -1, -3};
+  const std::vector<double> fifth = {1,  -3, -1, -2, 3, -1, 1,  1,  1,  -1, -2, 5, 2,
+                                     3,  -3, 2,  -5, -2, -3, 4, -1, 1,  1,  1,  -1};
+  for (double unit : {1.0, 3e5, 1.1e15, 7e14, 0x1p60, 0x1p400, 0x1p900}) ExpectSeriesEnds<double>(2, square, unit);
+  for (double unit : {1.0, 3e5, 1.1e15, 0x1p60, 0x1p400, 0x1p500}) ExpectSeriesEnds<double>(3, cube, unit);
+  for (double unit : {1.0, 3e5, 7e13, 0x1p60, 0x1p200, 0x1p240}) ExpectSeriesEnds<double>(5, fifth, unit);
+  for (double unit : {1.0, 1.1e5, 0x1p60, 0x1p120}) ExpectSeriesEnds<float>(2, square, unit);
+  for (double unit : {1.0, 3e5, 0x1p40}) ExpectSeriesEnds<float>(3, cube, unit);
+}
+
+// Entries of exp(D A D^-1), D = diag(2^d): those of exp(A) times 2^(d_i - d_j), so that all are known to A's own
+// accuracy. What lies below double's range is lost beside the others.
+TEST(MatrixExpKinds, ScalingOverTheWholeRangeCostsNothing) {
+  Random random(26);
+  for (int64_t n : {2, 3, 5, 17}) {
+    for (int reach : {10, 70, 250, 500, 509}) {
+      std::vector<double> a = Normal<double>(n, 1.0, static_cast<uint32_t>(n + reach));
+      const QuadMatrix expected = QuadExp(n, ToQuad(a.data(), n, 1), 0);
+      std::vector<int> d(static_cast<size_t>(n));
+      for (int& each : d) each = static_cast<int>(std::lround(Uniform(random, -reach, reach)));
+      d[0] = reach;
+      d[1] = -reach;
+      for (int64_t k = 0; k < n * n; ++k) a[k] = std::ldexp(a[k], d[k / n] - d[k % n]);
+      const Outcome<double> outcome = Exponentiate(n, a);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      double worst = 0;
+      for (int64_t k = 0; k < n * n; ++k) {
+        const int shift = d[k / n] - d[k % n];
+        if (shift < -1000) continue;
+        const Quad error = static_cast<Quad>(std::ldexp(outcome.result[k], -shift)) - expected[k];
+        worst = std::max(worst, std::fabs(static_cast<double>(error)));
+      }
+      // Balanced exponents are not d to the bit; a few units of the norm of a balanced matrix, about 2 sqrt(n).
+      EXPECT_LE(worst / NormOne(n, expected), 64 * 1.1e-16) << n << " reach " << reach;
+      EXPECT_LE(outcome.reports[0].error_bound, 1e-11) << n << " reach " << reach;
+    }
+  }
+}
+
+// H B H with reflections H, B of 2 x 2 blocks: frequencies from `frequency` on, `gap` of it apart. Rounded to double.
+std::vector<double> ClusteredSkew(Random& random, int64_t n, double frequency, double gap) {
+  std::vector<long double> a(static_cast<size_t>(n * n), 0);
+  for (int64_t i = 0; i + 1 < n; i += 2) {
+    a[i * n + i + 1] = frequency * (1 + gap * static_cast<long double>(i));
+    a[(i + 1) * n + i] = -a[i * n + i + 1];
+  }
+  for (int reflection = 0; reflection < 8; ++reflection) {
+    std::vector<long double> v(static_cast<size_t>(n)), right(v.size(), 0), left(v.size(), 0);
+    long double square = 0, both = 0;
+    for (long double& x : v) x = Uniform(random, -1, 1), square += x * x;
+    for (int64_t k = 0; k < n * n; ++k) right[k / n] += a[k] * v[k % n], left[k % n] += v[k / n] * a[k];
+    for (int64_t i = 0; i < n; ++i) both += v[i] * right[i];
+    for (int64_t k = 0; k < n * n; ++k) {
+      a[k] += -2 / square * (v[k / n] * left[k % n] + right[k / n] * v[k % n]) +
+              4 / (square * square) * v[k / n] * both * v[k % n];
+    }
+  }
+  std::vector<double> result(a.size());
+  for (int64_t k = 0; k < n * n; ++k) result[k] = static_cast<double>(k / n > k % n ? a[k] : -a[k % n * n + k / n]);
+  for (int64_t i = 0; i < n; ++i) result[i * n + i] = 0;
+  return result;
+}
+
+TEST(MatrixExpKinds, BoundsCoverClustersOfFrequencies) {
+  Random random(27);
+  for (int64_t n : {6, 17, 33, 65}) {
+    for (double frequency : {1.0, 30.0, 300.0}) {
+      for (double gap : {1e-12, 1e-9, 1e-7}) {
+        const std::vector<double> a = ClusteredSkew(random, n, frequency, gap);
+        const Outcome<double> outcome = Exponentiate(n, a);
+        ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+        ASSERT_EQ(outcome.reports[0].structure, MatrixStructure::kSkewSymmetric);
+        const double error = RelativeError(n, outcome.result.data(), QuadExp(n, ToQuad(a.data(), n, 1), 0));
+        const double bound = outcome.reports[0].error_bound;
+        EXPECT_LE(error, bound) << n << " " << frequency << " " << gap;
+        EXPECT_LE(bound, 1000 * error) << n << " " << frequency << " " << gap;
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -246,6 +246,22 @@ TYPED_TEST(LowRank, LargeMatricesOnAnyNumberOfThreads) {
   }
 }
 
+// A randomized decomposition reports its own operations: those of two products with a block for each look at A, not
+// those of the whole decomposition that it saves.
+TYPED_TEST(LowRank, CountsTheOperationsOfTheMethodThatRan) {
+  const int64_t n = 512, rank = 8;
+  const auto a = NormalValues<TypeParam>(n * n, 9);
+  LowRankProblem<TypeParam> problem{1, n, n, a.data(), rank, 1};
+  ASSERT_TRUE(LowRankProjection(this->executor_, this->pool_, problem, this->result_).ok());
+  ASSERT_TRUE(this->result_.reports[0].randomized);
+  EXPECT_GT(this->result_.flops, 4.0 * n * n * rank);
+  EXPECT_LT(this->result_.flops, LowRankFlops(problem));
+  problem.most_over_best = 1;
+  ASSERT_TRUE(LowRankProjection(this->executor_, this->pool_, problem, this->result_).ok());
+  ASSERT_FALSE(this->result_.reports[0].randomized);
+  EXPECT_EQ(this->result_.flops, LowRankFlops(problem));
+}
+
 TYPED_TEST(LowRank, StopsWhenCancelled) {
   this->cancellation_.Cancel();
   EXPECT_EQ(this->ByRank(NormalValues<TypeParam>(4, 1), 2, 2, 1).code(), absl::StatusCode::kCancelled);

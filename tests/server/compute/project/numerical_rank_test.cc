@@ -102,6 +102,26 @@ TEST(NumericalRank, OfAProductNeverFormed) {
   }
 }
 
+// Columns of left times those of right are ordinary numbers, each of which is not: the product is that of the factors
+// before they were scaled.
+TEST(NumericalRank, FactorsOfAnyMagnitudeHaveTheRankOfTheirProduct) {
+  for (RankMethod method : kMethods) {
+    for (const auto& [rows, inner] : {std::pair<int64_t, int64_t>{2, 2}, {5, 3}, {3, 5}, {65, 17}, {17, 33}}) {
+      auto left = Random<double>(rows * inner, 3), right = Random<double>(rows * inner, 4);
+      for (int64_t i = 0; i < rows * inner; ++i) {
+        const double scale = i % inner % 3 == 0 ? 1e300 : i % inner % 3 == 1 ? 1e-300 : 1;
+        left[i] *= scale;
+        right[i] /= scale;
+      }
+      EXPECT_EQ(RankOfProduct(method, left.data(), right.data(), rows, inner), std::min(rows, inner)) << rows;
+      for (int64_t i = 0; i < rows; ++i) right[i * inner] = 0;  // one column less
+      EXPECT_EQ(RankOfProduct(method, left.data(), right.data(), rows, inner), std::min(rows, inner - 1)) << rows;
+    }
+  }
+  const std::vector<double> left = {1e300, 0, 0, 1e-300}, right = {1e-300, 0, 0, 1e300};
+  EXPECT_EQ(RankOfProduct(RankMethod::kSingularValues, left.data(), right.data(), 2, 2), 2);
+}
+
 TEST(NumericalRank, EmptyMatricesHaveNone) {
   for (RankMethod method : kMethods) {
     EXPECT_EQ(RankOf<float>(method, nullptr, 0, 0), 0);
