@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "server/compute/matrix_exp/entrywise.h"
 #include "server/compute/panels.h"
 
 namespace attend::compute {
@@ -15,13 +16,10 @@ double NormOne(const Matrix<const T>& a) {
   constexpr int64_t kBand = 256;
   double largest = 0;
   for (int64_t begin = 0; begin < a.cols; begin += kBand) {
-    std::array<double, kBand> sums{};
+    std::array<double, kBand> sums;
     const int64_t width = std::min(kBand, a.cols - begin);
-    for (int64_t i = 0; i < a.rows; ++i) {
-      const T* row = a.row(i) + begin;
-      for (int64_t j = 0; j < width; ++j) sums[static_cast<size_t>(j)] += std::fabs(static_cast<double>(row[j]));
-    }
-    largest = std::max(largest, *std::max_element(sums.begin(), sums.begin() + width));
+    const Matrix<const T> band(a.data + begin, a.rows, width, a.stride);
+    largest = std::max(largest, AbsColumnSums(band, sums.data()));
   }
   return largest;
 }
