@@ -21,7 +21,6 @@ Rates MeasureRates(const Matrix<const T>& g, double time) {
   double least = std::numeric_limits<double>::infinity();
   for (int64_t i = 0; i < n; ++i) {
     for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, i}, {i + 1, n}}) {
-      if (begin == end) continue;
       const Range range = RangeOf(g.row(i) + begin, end - begin);
       largest = std::max(largest, range.largest);
       least = std::min(least, range.least);

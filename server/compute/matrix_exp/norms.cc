@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/compute/matrix_exp/entrywise.h"
+#include "server/compute/matrix_exp/row_sums.h"
 #include "server/compute/panels.h"
 
 namespace attend::compute {
@@ -26,12 +27,12 @@ double NormOne(const Matrix<const T>& a) {
 
 template <typename T>
 double MaxAbs(const Matrix<const T>& a) {
-  T largest = 0;
+  double largest = 0;
   for (int64_t i = 0; i < a.rows; ++i) {
-    const T* row = a.row(i);
-    for (int64_t j = 0; j < a.cols; ++j) largest = std::fabs(row[j]) > largest ? std::fabs(row[j]) : largest;
+    const Range range = RangeOf(a.row(i), a.cols);
+    largest = std::max({largest, -range.least, range.largest});
   }
-  return static_cast<double>(largest);
+  return largest;
 }
 
 template <typename T>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "server/compute/matrix_exp/row_sums.cc"
@@ -70,13 +71,13 @@ template <typename T>
 Range RangeHere(const T* entries, int64_t count) {
   const RowTag d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  RowVec least = hn::Set(d, static_cast<double>(entries[0]));
-  RowVec largest = least;
+  RowVec least = hn::Set(d, std::numeric_limits<double>::infinity());
+  RowVec largest = hn::Neg(least);
   int64_t j = 0;
   for (; j + lanes <= count; j += lanes) {
     const RowVec entry = LoadEntries(d, entries + j);
-    least = hn::Min(least, entry);
-    largest = hn::Max(largest, entry);
+    least = hn::Min(entry, least);  // in this order: the second where the first is NaN
+    largest = hn::Max(entry, largest);
   }
   Range range{hn::GetLane(hn::MinOfLanes(d, least)), hn::GetLane(hn::MaxOfLanes(d, largest))};
   for (; j < count; ++j) {

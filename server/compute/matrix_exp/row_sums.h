@@ -3,6 +3,7 @@
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_ROW_SUMS_H_
 
 #include <cstdint>
+#include <limits>
 
 #include "server/compute/matrix_exp/double_double.h"
 
@@ -18,11 +19,11 @@ template <typename T>
 RowSums SumEntries(const T* entries, int64_t count, const PowerOfTwo& scale);
 
 struct Range {
-  double least = 0;
-  double largest = 0;
+  double least = std::numeric_limits<double>::infinity();
+  double largest = -std::numeric_limits<double>::infinity();
 };
 
-// REQUIRES: count >= 1; no entry is NaN.
+// Empty (least above largest) where count is 0. NaN are passed over.
 template <typename T>
 Range RangeOf(const T* entries, int64_t count);
 

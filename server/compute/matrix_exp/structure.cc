@@ -16,9 +16,7 @@ template <typename T>
 int64_t NegativeEntry(const Matrix<const T>& a, int64_t row) {
   const T* entries = a.row(row);
   const int64_t after = a.cols - row - 1;
-  const bool any = (row > 0 && RangeOf(entries, row).least < 0) ||
-                   (after > 0 && RangeOf(entries + row + 1, after).least < 0);
-  if (!any) return -1;
+  if (RangeOf(entries, row).least >= 0 && RangeOf(entries + row + 1, after).least >= 0) return -1;
   for (int64_t j = 0; j < a.cols; ++j) {
     if (j != row && a.row(row)[j] < 0) return j;
   }
