@@ -21,14 +21,15 @@ constexpr int64_t kColumns = 64;
 constexpr int kRepetitions = 9;
 
 // Our exp(a) b on the calling thread.
+template <typename T>
 class ActionSetup {
  public:
-  ActionSetup(const std::vector<double>& a, const std::vector<double>& b) : out_(b.size()) {
+  ActionSetup(const std::vector<T>& a, const std::vector<T>& b) : out_(b.size()) {
     problem_.batch = 1;
     problem_.n = kSize;
     problem_.a = a.data();
     problem_.times = {1.0};
-    problem_.p = kColumns;
+    problem_.p = static_cast<int64_t>(b.size()) / kSize;
     problem_.apply_to = b.data();
     result_.result = out_.data();
   }
@@ -39,26 +40,29 @@ class ActionSetup {
   }
 
  private:
-  std::vector<double> out_;
+  std::vector<T> out_;
   runtime::Cancellation cancellation_;
   runtime::BufferPool pool_;
-  compute::MatrixExpProblem<double> problem_;
-  compute::MatrixExpResult<double> result_;
+  compute::MatrixExpProblem<T> problem_;
+  compute::MatrixExpResult<T> result_;
 };
 
-std::vector<double> Columns(double lowest) {
+template <typename T>
+std::vector<T> Columns(T lowest, int64_t p = kColumns) {
   std::mt19937 random(2);
-  std::uniform_real_distribution<double> uniform(lowest, 1);
-  std::vector<double> b(static_cast<size_t>(kSize * kColumns));
-  for (double& x : b) x = uniform(random);
+  std::uniform_real_distribution<T> uniform(lowest, 1);
+  std::vector<T> b(static_cast<size_t>(kSize * p));
+  for (T& x : b) x = uniform(random);
   return b;
 }
 
-void BenchAction(const std::string& kind, const std::vector<double>& a, const std::vector<double>& b,
-                 PythonPeer& python, Figures& figures) {
-  ActionSetup setup(a, b);
+template <typename T>
+void BenchAction(const std::string& kind, const std::vector<T>& a, const std::vector<T>& b, PythonPeer& python,
+                 Figures& figures) {
+  const int64_t p = static_cast<int64_t>(b.size()) / kSize;
+  ActionSetup<T> setup(a, b);
   python.Load(1, kSize, a);
-  python.LoadVectors(kColumns, b);
+  python.LoadVectors(p, b);
   const bool has_scipy = python.Run("multiply").has_value();
   setup.Run();
   std::vector<double> ours, scipy;
@@ -66,34 +70,50 @@ void BenchAction(const std::string& kind, const std::vector<double>& a, const st
     ours.push_back(ThreadSeconds([&] { setup.Run(); }));
     if (has_scipy) scipy.push_back(*python.Run("multiply"));
   }
-  const std::string name = absl::StrCat("expm.action.", kind, "n", kSize, "p", kColumns, ".1t");
+  const std::string name = absl::StrCat("expm.action.", kind, "n", kSize, "p", p, ".1t");
   figures.Add(absl::StrCat(name, ".ms"), Median(ours) * 1e3, "ms");
   if (has_scipy) figures.Add(absl::StrCat(name, ".vs_scipy"), Median(scipy) / Median(ours), "ratio");
   if (!has_scipy) std::printf("%s: no python3-scipy to compare with\n", name.c_str());
 }
 
+template <typename T>
+std::vector<T> Times(double factor, std::vector<T> a) {
+  for (T& x : a) x = static_cast<T>(static_cast<double>(x) * factor);
+  return a;
+}
+
 // Brings |a|_1 to `norm`.
-std::vector<double> OfNormOne(std::vector<double> a, double norm) {
+template <typename T>
+std::vector<T> OfNormOne(const std::vector<T>& a, double norm) {
   double largest = 0;
   for (int64_t j = 0; j < kSize; ++j) {
     double sum = 0;
-    for (int64_t i = 0; i < kSize; ++i) sum += std::fabs(a[static_cast<size_t>(i * kSize + j)]);
+    for (int64_t i = 0; i < kSize; ++i) sum += std::fabs(static_cast<double>(a[static_cast<size_t>(i * kSize + j)]));
     largest = std::max(largest, sum);
   }
-  for (double& x : a) x *= norm / largest;
-  return a;
+  return Times(norm / largest, a);
 }
 
 }  // namespace
 
 void BenchExpmAction(Figures& figures) {
   PythonPeer python;
-  const std::vector<double> general = NormalMatrices<double>(1, kSize);
-  BenchAction("", OfNormOne(general, 3), Columns(-1), python, figures);
-  BenchAction("norm30.", OfNormOne(general, 30), Columns(-1), python, figures);
+  const std::vector<double> general = NormalMatrices<double>(1, kSize);  // spectral radius 1
+  const std::vector<double> signed_columns = Columns(-1.0);
+  BenchAction("", OfNormOne(general, 3), signed_columns, python, figures);
+  BenchAction("", OfNormOne(general, 3), Columns(-1.0, 1), python, figures);
+  BenchAction("norm30.", OfNormOne(general, 30), signed_columns, python, figures);
+  BenchAction("radius3.", Times(3, general), signed_columns, python, figures);
+  BenchAction("radius10.", Times(10, general), signed_columns, python, figures);
+  const std::vector<float> general_f32 = NormalMatrices<float>(1, kSize);
+  BenchAction("f32.", OfNormOne(general_f32, 3), Columns(-1.0f), python, figures);
+  BenchAction("f32.", OfNormOne(general_f32, 3), Columns(-1.0f, 1), python, figures);
+  BenchAction("f32.radius10.", Times(10, general_f32), Columns(-1.0f), python, figures);
   const std::vector<double> generator = RandomGenerator<double>(kSize);
-  BenchAction("generator.", generator, Columns(-1), python, figures);
-  BenchAction("generator.positive.", generator, Columns(0), python, figures);
+  BenchAction("generator.", generator, signed_columns, python, figures);
+  BenchAction("generator.positive.", generator, Columns(0.0), python, figures);
+  BenchAction("generator.rate10.", Times(10, generator), signed_columns, python, figures);
+  BenchAction("generator.f32.", RandomGenerator<float>(kSize), Columns(-1.0f), python, figures);
 }
 
 }  // namespace attend::bench

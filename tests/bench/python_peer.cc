@@ -65,6 +65,10 @@ void PythonPeer::Load(int64_t batch, int64_t n, const std::vector<double>& matri
   Send(absl::StrCat("load f64 ", batch, " ", n), matrices);
 }
 
+void PythonPeer::LoadVectors(int64_t p, const std::vector<float>& vectors) {
+  Send(absl::StrCat("vectors ", p), vectors);
+}
+
 void PythonPeer::LoadVectors(int64_t p, const std::vector<double>& vectors) {
   Send(absl::StrCat("vectors ", p), vectors);
 }

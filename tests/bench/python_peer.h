@@ -21,7 +21,8 @@ class PythonPeer {
   // The matrices [batch, n, n] of the following runs.
   void Load(int64_t batch, int64_t n, const std::vector<float>& matrices);
   void Load(int64_t batch, int64_t n, const std::vector<double>& matrices);
-  // Of expm_multiply: [n, p].
+  // Of expm_multiply: [n, p], of the matrices' type.
+  void LoadVectors(int64_t p, const std::vector<float>& vectors);
   void LoadVectors(int64_t p, const std::vector<double>& vectors);
 
   // Seconds (of the thread, as ThreadSeconds) of one run of "scipy" (scipy.linalg.expm), "multiply"

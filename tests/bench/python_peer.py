@@ -1,7 +1,7 @@
 """What SciPy and PyTorch take for the same work, for attend-bench: one request a line, answers on standard output.
 
   load f64|f32 BATCH N         then the matrices' bytes: the work of all following requests
-  vectors P                    then the bytes of [N, P] doubles
+  vectors P                    then the bytes of [N, P], of the matrices' type
   run scipy|torch|multiply     answers seconds of the one thread, or `none` where the library is not installed
 """
 
@@ -50,7 +50,8 @@ def main():
             matrices = numpy.frombuffer(data, dtype).reshape(batch, n, n).copy()
         elif request[0] == "vectors":
             p = int(request[1])
-            vectors = numpy.frombuffer(sys.stdin.buffer.read(matrices.shape[1] * p * 8)).reshape(-1, p).copy()
+            data = sys.stdin.buffer.read(matrices.shape[1] * p * matrices.itemsize)
+            vectors = numpy.frombuffer(data, matrices.dtype).reshape(-1, p).copy()
         else:
             run = work(request[1], matrices, vectors)
             answer = "none"

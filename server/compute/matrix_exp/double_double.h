@@ -64,6 +64,9 @@ class PowerOfTwo {
       : first_(std::ldexp(1.0, exponent / 2)), second_(std::ldexp(1.0, exponent - exponent / 2)) {}
   double operator()(double a) const { return a * first_ * second_; }
   DoubleDouble operator()(DoubleDouble a) const { return {(*this)(a.hi), (*this)(a.lo)}; }
+  // Its two factors, one after the other.
+  double first() const { return first_; }
+  double second() const { return second_; }
 
  private:
   double first_;

@@ -96,6 +96,13 @@ absl::Status AbsColumnSums(runtime::Executor& executor, const Matrix<const T>& a
   return done;
 }
 
+template <typename T>
+double AbsColumnSums(const Matrix<const T>& a, double* sums) {
+  return ColumnSumsAny(a, nullptr, sums);
+}
+
+template double AbsColumnSums(const Matrix<const float>&, double*);
+template double AbsColumnSums(const Matrix<const double>&, double*);
 template absl::Status SumTerms(runtime::Executor&, int64_t, absl::Span<const Term<float>>, float, float*);
 template absl::Status SumTerms(runtime::Executor&, int64_t, absl::Span<const Term<double>>, double, double*);
 template absl::Status AbsColumnSums(runtime::Executor&, const Matrix<const float>&, const double*, double*, double&);

@@ -29,6 +29,10 @@ template <typename T>
 absl::Status AbsColumnSums(runtime::Executor& executor, const Matrix<const T>& a, const double* weights, double* sums,
                            double& largest);
 
+// The same of the whole matrix at once, on the calling thread, weights 1; returns the largest.
+template <typename T>
+double AbsColumnSums(const Matrix<const T>& a, double* sums);
+
 }  // namespace attend::compute
 
 #endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_ENTRYWISE_H_

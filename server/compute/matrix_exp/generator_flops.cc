@@ -9,15 +9,18 @@
 namespace attend::compute {
 namespace {
 
-// Products of doubles that one product of P with a vector takes (generator_action.cc).
-template <typename T>
-int Gemms(double rate_time) {
-  return std::is_same_v<T, float> || rate_time <= kMaxPlainRateTime ? 1 : 3;
-}
-
 double ProductsOf(double rate_time) {
   const double rate = std::max(rate_time, 0.0);
   return rate + 9.5 * std::sqrt(rate) + 20;
+}
+
+// Products of doubles that those of P with a vector take: three each, until the changes that are left do not matter
+// much (uniformization.h).
+template <typename T>
+double Gemms(double rate_time) {
+  const double products = ProductsOf(rate_time);
+  if (std::is_same_v<T, float> || rate_time <= kMaxPlainRateTime) return products;
+  return products + 2 * std::min(products, rate_time + 5 * std::sqrt(rate_time) + 5);
 }
 
 }  // namespace
@@ -38,7 +41,7 @@ double GeneratorActionFlops(int64_t n, int64_t p, double rate_time) {
   const auto size = static_cast<double>(n);
   // Each product also reads P from memory, which takes as long as some columns.
   constexpr double kColumnsToRead = 4;
-  return ProductsOf(rate_time) * 2 * size * size * Gemms<T>(rate_time) * (static_cast<double>(p) + kColumnsToRead);
+  return Gemms<T>(rate_time) * 2 * size * size * (static_cast<double>(p) + kColumnsToRead);
 }
 
 template double GeneratorExpFlops<float>(int64_t, double);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
+
+#include "server/compute/matrix_exp/row_sums.h"
 
 namespace attend::compute {
 namespace {
@@ -17,10 +20,10 @@ Rates MeasureRates(const Matrix<const T>& g, double time) {
   double largest = 0;
   double least = std::numeric_limits<double>::infinity();
   for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      if (i == j) continue;
-      largest = std::max(largest, static_cast<double>(g.row(i)[j]));
-      least = std::min(least, static_cast<double>(g.row(i)[j]));
+    for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, i}, {i + 1, n}}) {
+      const Range range = RangeOf(g.row(i) + begin, end - begin);
+      largest = std::max(largest, range.largest);
+      least = std::min(least, range.least);
     }
   }
   Rates rates;
@@ -33,9 +36,7 @@ Rates MeasureRates(const Matrix<const T>& g, double time) {
   rates.row.resize(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) {
     DoubleDouble& sum = rates.row[static_cast<size_t>(i)];
-    for (int64_t j = 0; j < n; ++j) {
-      if (i != j) sum = sum + scale(static_cast<double>(g.row(i)[j]));
-    }
+    sum = SumEntries(g.row(i), i, scale).sum + SumEntries(g.row(i) + i + 1, n - i - 1, scale).sum;
     if (Less(rates.largest, sum)) rates.largest = sum;
   }
   return rates;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/matrix_exp/action_adjoint.h"
+#include "server/compute/matrix_exp/entrywise.h"
 #include "server/compute/matrix_exp/norms.h"
 #include "server/compute/matrix_exp/rounding.h"
 #include "server/compute/parallel_gemm.h"
@@ -19,6 +20,8 @@ constexpr double kPlainProducts = 40;
 
 template <typename T>
 long double LongNormOne(const Matrix<const T>& a) {
+  const double norm = NormOne(a);
+  if (norm <= std::numeric_limits<double>::max()) return norm;
   std::vector<long double> sums(static_cast<size_t>(a.cols), 0);
   for (int64_t i = 0; i < a.rows; ++i) {
     for (int64_t j = 0; j < a.cols; ++j) sums[static_cast<size_t>(j)] += std::fabs(static_cast<double>(a.row(i)[j]));
@@ -43,14 +46,17 @@ bool AllFinite(const Matrix<T>& a) {
 // |exp(time a)|_1 is at most e to this (Dahlquist 1958, Lozinskii 1958): the logarithmic norm.
 template <typename T>
 long double LogGrowthBound(const Matrix<const T>& a, double time) {
-  std::vector<long double> sums(static_cast<size_t>(a.cols), 0);
-  for (int64_t i = 0; i < a.rows; ++i) {
-    for (int64_t j = 0; j < a.cols; ++j) {
-      const long double entry = static_cast<long double>(time) * a.row(i)[j];
-      sums[static_cast<size_t>(j)] += i == j ? entry : std::fabs(entry);
-    }
+  std::vector<double> sums(static_cast<size_t>(a.cols), 0);
+  AbsColumnSums(a, sums.data());
+  long double largest = -std::numeric_limits<long double>::infinity();
+  for (int64_t j = 0; j < a.cols; ++j) {
+    const long double diagonal = a.row(j)[j];
+    // Where the sum overflows double so does the bound, long double or not: it says nothing.
+    const long double beside = static_cast<long double>(sums[static_cast<size_t>(j)]) - std::fabs(diagonal);
+    largest = std::max(largest, static_cast<long double>(time) * diagonal +
+                                    static_cast<long double>(std::fabs(time)) * std::max(beside, 0.0L));
   }
-  return *std::max_element(sums.begin(), sums.end());
+  return largest;
 }
 
 // Signs that follow no pattern.

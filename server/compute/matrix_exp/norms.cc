@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "server/compute/matrix_exp/entrywise.h"
+#include "server/compute/matrix_exp/row_sums.h"
 #include "server/compute/panels.h"
 
 namespace attend::compute {
@@ -15,25 +17,22 @@ double NormOne(const Matrix<const T>& a) {
   constexpr int64_t kBand = 256;
   double largest = 0;
   for (int64_t begin = 0; begin < a.cols; begin += kBand) {
-    std::array<double, kBand> sums{};
+    std::array<double, kBand> sums;
     const int64_t width = std::min(kBand, a.cols - begin);
-    for (int64_t i = 0; i < a.rows; ++i) {
-      const T* row = a.row(i) + begin;
-      for (int64_t j = 0; j < width; ++j) sums[static_cast<size_t>(j)] += std::fabs(static_cast<double>(row[j]));
-    }
-    largest = std::max(largest, *std::max_element(sums.begin(), sums.begin() + width));
+    const Matrix<const T> band(a.data + begin, a.rows, width, a.stride);
+    largest = std::max(largest, AbsColumnSums(band, sums.data()));
   }
   return largest;
 }
 
 template <typename T>
 double MaxAbs(const Matrix<const T>& a) {
-  T largest = 0;
+  double largest = 0;
   for (int64_t i = 0; i < a.rows; ++i) {
-    const T* row = a.row(i);
-    for (int64_t j = 0; j < a.cols; ++j) largest = std::fabs(row[j]) > largest ? std::fabs(row[j]) : largest;
+    const Range range = RangeOf(a.row(i), a.cols);
+    largest = std::max({largest, -range.least, range.largest});
   }
-  return static_cast<double>(largest);
+  return largest;
 }
 
 template <typename T>

@@ -20,7 +20,7 @@ HWY_EXPORT(AddPackedRows);
 namespace {
 
 // Terms of a sum at once: as many rows of a panel of b stay in the nearest cache beside the packed rows.
-constexpr int64_t kTerms = 128;
+constexpr int64_t kTerms = 96;
 // A tile: large enough to reuse what it reads of b, small enough to share out and to stop soon.
 constexpr int64_t kTilePanels = 8;
 constexpr int64_t kMostTileRows = 4 * kPackedRows;

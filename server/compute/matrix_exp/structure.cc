@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "server/compute/matrix_exp/row_sums.h"
 
 namespace attend::compute {
 namespace {
@@ -13,6 +14,9 @@ namespace {
 // The column of the row's first negative off-diagonal entry, or -1.
 template <typename T>
 int64_t NegativeEntry(const Matrix<const T>& a, int64_t row) {
+  const T* entries = a.row(row);
+  const int64_t after = a.cols - row - 1;
+  if (RangeOf(entries, row).least >= 0 && RangeOf(entries + row + 1, after).least >= 0) return -1;
   for (int64_t j = 0; j < a.cols; ++j) {
     if (j != row && a.row(row)[j] < 0) return j;
   }
@@ -31,19 +35,12 @@ struct RowSum {
 template <typename T>
 RowSum SumRow(const Matrix<const T>& a, int64_t row) {
   RowSum result;
-  double largest = 0;
-  for (int64_t j = 0; j < a.cols; ++j) largest = std::max(largest, std::fabs(static_cast<double>(a.row(row)[j])));
-  if (largest > 0x1p+1000) result.unit = 0x1p+60;
-  double absolute = 0;
-  double rest = 0;
-  for (int64_t j = 0; j < a.cols; ++j) {
-    const double entry = static_cast<double>(a.row(row)[j]) / result.unit;
-    const double sum = result.sum + entry;
-    rest += std::fabs(result.sum) >= std::fabs(entry) ? (result.sum - sum) + entry : (entry - sum) + result.sum;
-    result.sum = sum;
-    absolute += std::fabs(entry);
-  }
-  result.sum += rest;
+  const Range range = RangeOf(a.row(row), a.cols);
+  const bool is_large = std::max(-range.least, range.largest) > 0x1p+1000;
+  if (is_large) result.unit = 0x1p+60;
+  const RowSums sums = SumEntries(a.row(row), a.cols, PowerOfTwo(is_large ? -60 : 0));
+  result.sum = sums.sum.hi + sums.sum.lo;
+  const double absolute = sums.absolute;
   const double ulps = 8 + 2 * std::sqrt(static_cast<double>(a.cols));
   result.tolerance = ulps * std::numeric_limits<T>::epsilon() * absolute;
   return result;

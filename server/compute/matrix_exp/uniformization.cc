@@ -45,8 +45,10 @@ struct Uniformization<T>::Tails {
   explicit Tails(const PoissonWeights& poisson)
       : weights(static_cast<size_t>(poisson.last() + 1), 0), tails(weights.size() + 1, 0), sums(tails), sums_of_sums(tails) {
     std::copy(poisson.weight.begin(), poisson.weight.end(), weights.begin() + poisson.first);
+    long double tail = 0;  // of thousands of weights, but to be as exact as one
     for (size_t k = weights.size(); k-- > 0;) {
-      tails[k] = tails[k + 1] + weights[k];
+      tail += weights[k];
+      tails[k] = static_cast<double>(tail);
       sums[k] = sums[k + 1] + tails[k];
       sums_of_sums[k] = sums_of_sums[k + 1] + sums[k];
     }

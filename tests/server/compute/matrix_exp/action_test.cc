@@ -3,7 +3,9 @@
 
 #include <limits>
 
+#include "server/compute/matrix_exp/taylor_action.h"
 #include "tests/server/compute/matrix_exp/structured_cases.h"
+#include "tests/server/compute/thread_executor.h"
 
 namespace attend::compute {
 namespace {
@@ -101,6 +103,74 @@ TYPED_TEST(MatrixExpActionTest, ReportsHoldForGeneralMatrices) {
     }
     EXPECT_LE(error / norm, report.error_bound);
     EXPECT_LE(report.error_bound, 1e6 * kUnit<TypeParam>);
+  }
+}
+
+// Steps as long as cancellation allows, tried on one column where there are many; with the spectrum to one side (its mean
+// is taken off the diagonal, which brings it back), or half of the diagonal moved.
+TYPED_TEST(MatrixExpActionTest, LongStepsKeepTheDigits) {
+  const int64_t n = 65;
+  for (double moved : {0.0, 12.0, -12.0}) {
+    for (int64_t p : {1, 9}) {
+      Question<TypeParam> question{n, Structured<TypeParam>(Kind::kGeneral, n, 8.0, 3)};
+      for (int64_t i = 0; i < n / 2; ++i) question.a[i * n + i] += static_cast<TypeParam>(moved);
+      question.p = p;
+      question.b = Columns<TypeParam>(n * p, 1, 8);
+      const QuadMatrix expected = QuadExp(n, ToQuad(question.a.data(), n, 1), 0);
+      runtime::Cancellation cancellation;
+      runtime::InlineExecutor executor(cancellation);
+      runtime::BufferPool pool;
+      TaylorAction action(pool, Matrix<const TypeParam>(question.a.data(), n, n));
+      ScaledColumns f(n, p, pool);
+      f.LoadFrom(Matrix<const TypeParam>(question.b.data(), n, p));
+      ActionReport report;
+      ASSERT_TRUE(action.EstimateNorms(executor).ok());
+      const ActionPlan plan = action.Plan(1.0);
+      ASSERT_TRUE(action.Run(executor, 1.0, f, report).ok());
+      std::vector<TypeParam> result(question.b.size());
+      ASSERT_TRUE(f.StoreTo(action.a().ShiftBy(1.0), Matrix<TypeParam>(result.data(), n, p)));
+      if (moved == 0) {
+        EXPECT_LT(static_cast<double>(report.steps), plan.steps) << p;
+      }
+      const double error = ColumnError(n, p, result.data(), expected, question.b);
+      EXPECT_LE(error, 8 * (8 + std::sqrt(n) + action.a().ReportedNorm(1.0)) * kUnit<TypeParam>) << moved << " " << p;
+    }
+  }
+}
+
+// Columns that all but vanish: a long step's terms would hide them, and no trial of the others shows it.
+TYPED_TEST(MatrixExpActionTest, ColumnsThatDecayAloneKeepTheirDigits) {
+  const int64_t n = 64;
+  Question<TypeParam> question{n, std::vector<TypeParam>(n * n, TypeParam{0})};
+  // Blocks [-x, 1; -1, -x] and their mirror images with x > 0: the mean of the diagonal is 0.
+  for (int64_t i = 0; i < n; i += 2) {
+    const auto x = static_cast<TypeParam>(i < n / 2 ? 14 : -14);
+    question.a[i * n + i] = question.a[(i + 1) * n + i + 1] = x;
+    question.a[i * n + i + 1] = 1;
+    question.a[(i + 1) * n + i] = -1;
+  }
+  question.p = 9;
+  question.b.assign(n * 9, TypeParam{0});
+  for (int64_t j = 0; j < 9; ++j) question.b[(j == 8 ? n / 2 : 2 * j) * 9 + j] = 1;
+  const Outcome<TypeParam> outcome = Solve(question);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  const double expected = std::exp(-14.0) * std::cos(1.0);
+  EXPECT_NEAR(static_cast<double>(outcome.result[(n / 2) * 9 + 8]) / expected, 1, 2000 * kUnit<TypeParam>);
+}
+
+TYPED_TEST(MatrixExpActionTest, BitsDoNotDependOnThreads) {
+  const int64_t n = 300;
+  for (int64_t p : {1, 20}) {
+    Question<TypeParam> question{n, Structured<TypeParam>(Kind::kGeneral, n, 6.0, 3)};
+    question.p = p;
+    question.b = Columns<TypeParam>(n * p, 1, 8);
+    const Outcome<TypeParam> expected = Solve(question);
+    ASSERT_TRUE(expected.status.ok()) << expected.status;
+    EXPECT_GT(expected.reports[0].action_products, 0u);
+    for (int threads : {1, 2, 3}) {
+      ThreadExecutor executor(threads);
+      EXPECT_EQ(Solve(executor, question).result, expected.result) << threads;
+    }
   }
 }
 

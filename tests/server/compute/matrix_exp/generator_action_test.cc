@@ -11,6 +11,7 @@
 #include "server/runtime/cancellation.h"
 #include "tests/server/compute/matrix_exp/generator_cases.h"
 #include "tests/server/compute/matrix_exp/oracle.h"
+#include "tests/server/compute/thread_executor.h"
 
 namespace attend::compute {
 namespace {
@@ -111,6 +112,74 @@ TYPED_TEST(GeneratorActionTest, FewProductsRoundLittle) {
     }
   }
   expect(129, DenseGenerator<TypeParam>(129, 1, 17), 4.01);  // the oracle takes seconds
+}
+
+// Two groups that mix at once, each by itself, and hardly with each other: changes fall, then stay.
+template <typename T>
+std::vector<T> TwoGroups(int64_t n, double between) {
+  std::vector<T> g = DenseGenerator<T>(n, 1, 23);
+  for (int64_t i = 0; i < n; ++i) {
+    double sum = 0;
+    for (int64_t j = 0; j < n; ++j) {
+      if (i == j) continue;
+      if ((2 * i < n) != (2 * j < n)) g[i * n + j] = static_cast<T>(g[i * n + j] * between);
+      sum += static_cast<double>(g[i * n + j]);
+    }
+    g[i * n + i] = static_cast<T>(-sum);
+  }
+  return g;
+}
+
+// Where changes are small they are summed instead of the terms: early for chains that mix, hardly ever for others.
+TYPED_TEST(GeneratorActionTest, SmallChangesAreSummedByThemselves) {
+  for (double rate_time : {4.5, 10.0, 60.0, 400.0}) {
+    for (double between : {1.0, 1e-3, 1e-6}) {
+      const auto g = TwoGroups<TypeParam>(33, between);
+      ExpectAction(33, {1, 5}, g, TimeOf(33, g, rate_time), 1.0,
+                   "between " + std::to_string(between) + " rate * time " + std::to_string(rate_time));
+    }
+  }
+  const auto chain = Chain<TypeParam>(33);
+  for (double rate_time : {4.5, 60.0, 400.0, 5000.0}) {
+    ExpectAction(33, {20}, chain, TimeOf(33, chain, rate_time), 1.0, "chain " + std::to_string(rate_time));
+  }
+}
+
+TYPED_TEST(GeneratorActionTest, MixingTakesFewProducts) {
+  const int64_t n = 129;
+  const std::vector<TypeParam> g = DenseGenerator<TypeParam>(n, 1, 3);
+  const std::vector<TypeParam> b = MixedSigns<TypeParam>(n, 1, 1);
+  std::vector<TypeParam> out(b.size());
+  Cancellation cancellation;
+  InlineExecutor executor(cancellation);
+  BufferPool pool;
+  int64_t products = 0;
+  ASSERT_TRUE(GeneratorAction<TypeParam>(executor, pool, Matrix<const TypeParam>(g.data(), n, n),
+                                         TimeOf(n, g, 1000.0), Matrix<const TypeParam>(b.data(), n, 1),
+                                         Matrix<TypeParam>(out.data(), n, 1), &products)
+                  .ok());
+  EXPECT_GT(products, 3);
+  EXPECT_LT(products, 100);  // not 1000
+}
+
+TYPED_TEST(GeneratorActionTest, BitsDoNotDependOnThreads) {
+  const int64_t n = 300;
+  const std::vector<TypeParam> g = DenseGenerator<TypeParam>(n, 1, 3);
+  const double time = TimeOf(n, g, 12.0);
+  for (int64_t p : {1, 20}) {
+    const std::vector<TypeParam> b = MixedSigns<TypeParam>(n, p, 1);
+    const std::vector<TypeParam> expected = Act(n, p, g, time, b);
+    for (int threads : {1, 2, 3}) {
+      ThreadExecutor executor(threads);
+      BufferPool pool;
+      std::vector<TypeParam> out(b.size());
+      ASSERT_TRUE(GeneratorAction<TypeParam>(executor, pool, Matrix<const TypeParam>(g.data(), n, n), time,
+                                             Matrix<const TypeParam>(b.data(), n, p),
+                                             Matrix<TypeParam>(out.data(), n, p))
+                      .ok());
+      EXPECT_EQ(out, expected) << threads;
+    }
+  }
 }
 
 TYPED_TEST(GeneratorActionTest, StiffRatesInOneMatrixKeepTheSlowOnes) {
