@@ -28,16 +28,25 @@ class CompactGrowth {
   using T = hn::TFromD<D>;
 
  public:
-  CompactGrowth(int64_t n, int64_t stride, T* rows)
-      : n_(n), stride_(stride), probes_(ProbesFor(n)), from_(rows), to_(rows + kProbes * stride) {
+  CompactGrowth(const CompactShape<T>& matrices, T* rows)
+      : n_(matrices.n),
+        stride_(matrices.stride),
+        probes_(ProbesFor(n_)),
+        shape_{kRows, n_, stride_, matrices.sums, matrices.ahead},
+        from_(rows),
+        to_(rows + kProbes * stride_) {
     for (int64_t i = 0; i < probes_; ++i) {
-      std::copy_n(Probe<T>(i), n, from_ + i * stride);
-      std::fill_n(from_ + i * stride + n, stride - n, T{0});
+      std::copy_n(Probe<T>(i), n_, from_ + i * stride_);
+      std::fill_n(from_ + i * stride_ + n_, stride_ - n_, T{0});
     }
   }
 
   void MultiplyBy(const T* matrix) {
-    CompactProduct<false>(D(), probes_, n_, stride_, from_, matrix, to_);
+    const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+    int64_t j = 0;
+    for (; j + kWide * lanes <= n_; j += kWide * lanes) Multiply<kWide>(matrix, j);
+    for (; j + 2 * lanes <= n_; j += 2 * lanes) Multiply<2>(matrix, j);
+    for (; j < n_; j += lanes) Multiply<1>(matrix, j);
     std::swap(from_, to_);
   }
 
@@ -59,9 +68,20 @@ class CompactGrowth {
   }
 
  private:
+  static constexpr int kRows = 2;
+  // As many vectors as registers.
+  static constexpr int kWide = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+
+  template <int kVectors>
+  HWY_INLINE void Multiply(const T* matrix, int64_t j) {
+    ProductBlock<kRows, kVectors>(D(), shape_, from_, matrix, 0, j, [to = to_, stride = stride_](
+        int64_t row, int64_t col, hn::Vec<D> product) HWY_ATTR { hn::Store(product, D(), to + row * stride + col); });
+  }
+
   const int64_t n_;
   const int64_t stride_;
   const int64_t probes_;
+  const CompactShape<T> shape_;
   T* from_;
   T* to_;
 };

@@ -18,7 +18,14 @@ int64_t CompactStride(int64_t n) {
   return entries > 32 && entries % 32 == 0 ? entries + kVectorEntries<T> : entries;
 }
 
-inline constexpr int kCompactMatrices = 8;
+inline constexpr int kCompactMatrices = 9;
+
+#ifndef GAP
+#define GAP 3
+#endif
+template <typename T>
+inline constexpr int64_t kCompactGap = GAP * kVectorEntries<T>;
+inline constexpr int64_t CompactGapTotal = 100 * GAP * 16;
 
 // Up to here whatever is not a product counts.
 inline constexpr int64_t kFewRows = 16;
@@ -27,8 +34,8 @@ inline constexpr int64_t kFewRows = 16;
 inline constexpr int kProbes = 4;
 inline int64_t ProbesFor(int64_t n) { return n <= kFewRows ? kProbes : 2; }
 
-// Of sums of columns, and of probes before and after a product.
-inline constexpr int kCompactRows = 1 + 2 * kProbes;
+// Of sums of columns, those of the matrix itself among them, and of probes before and after a product.
+inline constexpr int kCompactRows = 2 + 2 * kProbes;
 
 // Beyond these the numbers need the room that TaylorExp gives them.
 template <typename T>

@@ -7,26 +7,54 @@
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_COMPACT_PRODUCT_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "hwy/highway.h"
+#include "server/compute/matrix_exp/compact_ahead.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attend::compute {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// kRows rows and kVectors vectors of columns of c = a b, or c += a b with kAdd; a, b and c point at the block's own
-// rows and columns.
-template <bool kAdd, int kRows, int kVectors, class D, typename T = hn::TFromD<D>>
-HWY_INLINE void ProductBlock(D d, int64_t n, int64_t stride, const T* HWY_RESTRICT a, const T* HWY_RESTRICT b,
-                             T* HWY_RESTRICT c) {
+// Where products have their factors and leave sums of columns: [rows, n] times [n, n], rows `stride` apart.
+template <typename T>
+struct CompactShape {
+  int64_t rows;
+  int64_t n;
+  int64_t stride;
+  T* sums;  // [stride]
+  CompactAhead* ahead;
+};
+
+// Where a matrix goes, times a factor.
+template <typename T>
+struct CompactOutput {
+  T* to;           // at any alignment
+  int64_t stride;  // from one row to the next
+  T factor;
+
+  template <class D>
+  HWY_INLINE void Put(D d, int64_t row, int64_t col, hn::Vec<D> value) const {
+    hn::StoreU(hn::Mul(hn::Set(d, factor), value), d, to + row * stride + col);
+  }
+};
+
+// Rows [i, i + kRows) and the kVectors vectors of columns from j on of a b, to `sink` as in CompactProduct.
+template <int kRows, int kVectors, class D, class Sink, typename T = hn::TFromD<D>>
+HWY_INLINE void ProductBlock(D d, const CompactShape<T>& shape, const T* HWY_RESTRICT a, const T* HWY_RESTRICT b,
+                             int64_t i, int64_t j, Sink sink) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t stride = shape.stride;
+  a += i * stride;
+  b += j;
   hn::Vec<D> sums[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(d);
   }
-  for (int64_t k = 0; k < n; ++k) {
+  for (int64_t k = 0; k < shape.n; ++k) {
     hn::Vec<D> row[kVectors];
     for (int v = 0; v < kVectors; ++v) row[v] = hn::Load(d, b + k * stride + v * lanes);
     for (int r = 0; r < kRows; ++r) {
@@ -34,42 +62,75 @@ HWY_INLINE void ProductBlock(D d, int64_t n, int64_t stride, const T* HWY_RESTRI
       for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(entry, row[v], sums[r][v]);
     }
   }
+  // Two matrices while four are multiplied.
+  shape.ahead->Fetch(static_cast<int>(kRows * kVectors * hn::MaxLanes(d) * sizeof(T) / 128));
+  hn::Vec<D> columns[kVectors];
+  for (int v = 0; v < kVectors; ++v) columns[v] = hn::Load(d, shape.sums + j + v * lanes);
+  _Pragma("GCC unroll 8")
   for (int r = 0; r < kRows; ++r) {
+    _Pragma("GCC unroll 8")
     for (int v = 0; v < kVectors; ++v) {
-      T* to = c + r * stride + v * lanes;
-      hn::Store(kAdd ? hn::Add(hn::Load(d, to), sums[r][v]) : sums[r][v], d, to);
+      if constexpr (std::is_void_v<decltype(sink(i, j, sums[r][v]))>) {
+        sink(i + r, j + v * lanes, sums[r][v]);
+      } else {
+        columns[v] = hn::Add(columns[v], hn::Abs(sink(i + r, j + v * lanes, sums[r][v])));
+      }
     }
   }
+  for (int v = 0; v < kVectors; ++v) hn::Store(columns[v], d, shape.sums + j + v * lanes);
 }
 
-// As many rows as the registers hold beside a row of b: 32 of 64 bytes, or 16 of 32.
+// Of the largest block: as many rows as the registers hold beside a row of b, 32 of 64 bytes or 16 of 32. Where vectors
+// are so long, more than 16 in a block would wait for their sink with no product between them.
 #if HWY_TARGET <= HWY_AVX3
 constexpr int kBlockRows = 8;
+constexpr int kBlockVectors = 2;
 #else
 constexpr int kBlockRows = 4;
+constexpr int kBlockVectors = 3;
 #endif
 
-template <bool kAdd, int kVectors, class D, typename T = hn::TFromD<D>>
-HWY_INLINE void ProductColumns(D d, int64_t rows, int64_t n, int64_t stride, const T* a, const T* b, T* c) {
+template <int kVectors, class D, class Sink, typename T = hn::TFromD<D>>
+HWY_INLINE void ProductColumns(D d, const CompactShape<T>& shape, const T* a, const T* b, int64_t j, Sink sink) {
   int64_t i = 0;
-  for (; i + kBlockRows <= rows; i += kBlockRows) {
-    ProductBlock<kAdd, kBlockRows, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
-  }
-  for (; i + 2 <= rows; i += 2) ProductBlock<kAdd, 2, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
-  if (i < rows) ProductBlock<kAdd, 1, kVectors>(d, n, stride, a + i * stride, b, c + i * stride);
+  for (; i + kBlockRows <= shape.rows; i += kBlockRows) ProductBlock<kBlockRows, kVectors>(d, shape, a, b, i, j, sink);
+  for (; i + 2 <= shape.rows; i += 2) ProductBlock<2, kVectors>(d, shape, a, b, i, j, sink);
+  if (i < shape.rows) ProductBlock<1, kVectors>(d, shape, a, b, i, j, sink);
 }
 
-// c = a b, or c += a b with kAdd: a and c [rows, n], b [n, n], all with rows `stride` apart, aligned, and padded with
-// zeros to whole vectors. c is neither a nor b.
-template <bool kAdd, class D, typename T = hn::TFromD<D>>
-HWY_NOINLINE void CompactProduct(D d, int64_t rows, int64_t n, int64_t stride, const T* a, const T* b, T* c) {
+// Every vector of a b once to sink(row, column, vector): a [rows, n], b [n, n], both with rows `stride` apart, aligned,
+// and padded with zeros to whole vectors. What `sink` writes is neither a nor b. The moduli of what it returns, if
+// anything, are summed by columns; returns the largest of these sums.
+template <class D, class Sink, typename T = hn::TFromD<D>>
+HWY_NOINLINE T CompactProduct(D d, const CompactShape<T>& shape, const T* a, const T* b, Sink sink) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t vectors = (n + lanes - 1) / lanes;
+  const int64_t vectors = (shape.n + lanes - 1) / lanes;
+  for (int64_t v = 0; v < vectors; ++v) hn::Store(hn::Zero(d), d, shape.sums + v * lanes);
   int64_t v = 0;
-  for (; v + 3 <= vectors && vectors - v != 4; v += 3)
-    ProductColumns<kAdd, 3>(d, rows, n, stride, a, b + v * lanes, c + v * lanes);
-  for (; v + 2 <= vectors; v += 2) ProductColumns<kAdd, 2>(d, rows, n, stride, a, b + v * lanes, c + v * lanes);
-  if (v < vectors) ProductColumns<kAdd, 1>(d, rows, n, stride, a, b + v * lanes, c + v * lanes);
+  if constexpr (kBlockVectors == 3) {
+    for (; v + 3 <= vectors && vectors - v != 4; v += 3) ProductColumns<3>(d, shape, a, b, v * lanes, sink);
+  }
+  for (; v + 2 <= vectors; v += 2) ProductColumns<2>(d, shape, a, b, v * lanes, sink);
+  if (v < vectors) ProductColumns<1>(d, shape, a, b, v * lanes, sink);
+  auto largest = hn::Zero(d);
+  for (v = 0; v < vectors; ++v) largest = hn::Max(largest, hn::Load(d, shape.sums + v * lanes));
+  return hn::GetLane(hn::MaxOfLanes(d, largest));
+}
+
+// The same with a [rows, n] in place of a product.
+template <class D, class Sink, typename T = hn::TFromD<D>>
+HWY_INLINE T CompactPass(D d, const CompactShape<T>& shape, const T* a, Sink sink) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto largest = hn::Zero(d);
+  for (int64_t j = 0; j < shape.n; j += lanes) {
+    auto column = hn::Zero(d);
+    for (int64_t i = 0; i < shape.rows; ++i) {
+      column = hn::Add(column, hn::Abs(sink(i, j, hn::Load(d, a + i * shape.stride + j))));
+    }
+    hn::Store(column, d, shape.sums + j);
+    largest = hn::Max(largest, column);
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, largest));
 }
 
 }  // namespace HWY_NAMESPACE
