@@ -108,14 +108,30 @@ class CompactPolynomial {
     for (int64_t i = 0; i < shape_.n; ++i) to[At(i, i)] += static_cast<T>(scale);
   }
 
-  template <class Sink>
-  T Multiply(const T* a, const T* b, Sink sink) const {
-    return CompactProduct(D(), shape_, a, b, sink);
+  // Not inlined: what it needs would take registers from the product between whose rows it is called.
+  template <class Use>
+  static HWY_NOINLINE void ForRows(const CompactShape<T>& shape, int64_t first, int64_t rows, const Use& use_of) {
+    const Use use = use_of;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+    for (int64_t row = first * shape.stride; row < (first + rows) * shape.stride; row += shape.stride) {
+      for (int64_t at = row; at < row + shape.n; at += lanes) use(at);
+    }
+  }
+
+  // to = a b, every vector of it going to use(at) while it is in the nearest cache.
+  template <class Use>
+  void Multiply(const T* a, const T* b, T* to, const Use& use) const {
+    CompactProduct(
+        D(), shape_, a, b,
+        [to, stride = shape_.stride](int64_t row, int64_t col, V product) HWY_ATTR {
+          hn::Store(product, D(), to + row * stride + col);
+        },
+        [this, &use](int64_t first, int64_t rows) { ForRows(shape_, first, rows, use); });
   }
 
   // output = left right + rest_.
   T MultiplyLast(const T* left, const T* right, const CompactOutput<T>& output) const {
-    return Multiply(left, right, [=, *this](int64_t row, int64_t col, V product) HWY_ATTR {
+    return CompactProduct(D(), shape_, left, right, [=, *this](int64_t row, int64_t col, V product) HWY_ATTR {
       const V value = hn::Add(hn::Load(D(), rest_ + At(row, col)), product);
       output.Put(D(), row, col, value);
       return value;
@@ -146,8 +162,8 @@ class CompactPolynomial {
     const T left_factor = Two(taylor8::kLeft, x)[1];
     const Factors<2> right_factors = Two(taylor8::kRight, x);
     const Factors<2> rest_factors = Two(taylor8::kRest, x);
-    Multiply(powers_[1], last_right_, [=, *this](int64_t row, int64_t col, V inner) HWY_ATTR {
-      const int64_t at = At(row, col);
+    Multiply(powers_[1], last_right_, rest_, [=, *this](int64_t at) HWY_ATTR {
+      const V inner = hn::Load(D(), rest_ + at);
       const Terms<2> terms = Load<2>(at);
       hn::Store(MulAdd(left_factor, terms.power[1], inner), D(), left_ + at);
       hn::Store(MulAdd(taylor8::kRightInner, inner, Combine(right_factors, terms)), D(), right_ + at);
@@ -163,10 +179,9 @@ class CompactPolynomial {
     MixInner(taylor15::kInner, x);
     const Factors<2> left_factors = Two(taylor15::kLeft, x);
     const T right_factor = Two(taylor15::kRight, x)[1];
-    Multiply(powers_[1], last_right_, [=, *this](int64_t row, int64_t col, V inner) HWY_ATTR {
-      const int64_t at = At(row, col);
+    Multiply(powers_[1], last_right_, rest_, [=, *this](int64_t at) HWY_ATTR {
+      const V inner = hn::Load(D(), rest_ + at);
       const Terms<2> terms = Load<2>(at);
-      hn::Store(inner, D(), rest_ + at);
       hn::Store(hn::Add(Combine(left_factors, terms), inner), D(), left_ + at);
       hn::Store(MulAdd(right_factor, terms.power[1], inner), D(), right_ + at);
     });
@@ -174,8 +189,8 @@ class CompactPolynomial {
     const Factors<2> last_left_factors = Two(taylor15::kLastLeft, x);
     const T last_right_factor = Two(taylor15::kLastRight, x)[0];
     const Factors<2> last_rest_factors = Two(taylor15::kLastRest, x);
-    Multiply(left_, right_, [=, *this](int64_t row, int64_t col, V product) HWY_ATTR {
-      const int64_t at = At(row, col);
+    Multiply(left_, right_, last_left_, [=, *this](int64_t at) HWY_ATTR {
+      const V product = hn::Load(D(), last_left_ + at);
       const Terms<2> terms = Load<2>(at);
       const V inner = hn::Load(D(), rest_ + at);
       const V outer = MulAdd(taylor15::kRestInner, inner, MulAdd(outer_factor, terms.power[1], product));
@@ -197,8 +212,8 @@ class CompactPolynomial {
     const Factors<4> left_factors = Four(both, x);
     const Factors<4> right_factors = Four(taylor18::kL4, x);
     const Factors<4> rest_factors = Four(taylor18::kRest, x);
-    Multiply(left_, right_, [=, *this](int64_t row, int64_t col, V product) HWY_ATTR {
-      const int64_t at = At(row, col);
+    Multiply(left_, right_, last_left_, [=, *this](int64_t at) HWY_ATTR {
+      const V product = hn::Load(D(), last_left_ + at);
       const Terms<4> terms = Load<4>(at);
       hn::Store(hn::Add(Combine(left_factors, terms), product), D(), last_left_ + at);
       hn::Store(hn::Add(Combine(right_factors, terms), product), D(), last_right_ + at);

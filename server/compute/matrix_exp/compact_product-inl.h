@@ -90,31 +90,51 @@ constexpr int kBlockRows = 4;
 constexpr int kBlockVectors = 3;
 #endif
 
-template <int kVectors, class D, class Sink, typename T = hn::TFromD<D>>
-HWY_INLINE void ProductColumns(D d, const CompactShape<T>& shape, const T* a, const T* b, int64_t j, Sink sink) {
-  int64_t i = 0;
-  for (; i + kBlockRows <= shape.rows; i += kBlockRows) ProductBlock<kBlockRows, kVectors>(d, shape, a, b, i, j, sink);
-  for (; i + 2 <= shape.rows; i += 2) ProductBlock<2, kVectors>(d, shape, a, b, i, j, sink);
-  if (i < shape.rows) ProductBlock<1, kVectors>(d, shape, a, b, i, j, sink);
+template <int kRows, class D, class Sink, typename T = hn::TFromD<D>>
+HWY_INLINE void ProductRows(D d, const CompactShape<T>& shape, const T* a, const T* b, int64_t i, Sink sink) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t j = 0;
+  if constexpr (kBlockVectors == 3) {
+    const int64_t four = 4 * lanes;
+    for (; j + 2 * lanes < shape.n && (shape.n <= j + 3 * lanes || j + four < shape.n); j += 3 * lanes) {
+      ProductBlock<kRows, 3>(d, shape, a, b, i, j, sink);
+    }
+  }
+  for (; j + lanes < shape.n; j += 2 * lanes) ProductBlock<kRows, 2>(d, shape, a, b, i, j, sink);
+  if (j < shape.n) ProductBlock<kRows, 1>(d, shape, a, b, i, j, sink);
 }
 
 // Every vector of a b once to sink(row, column, vector): a [rows, n], b [n, n], both with rows `stride` apart, aligned,
-// and padded with zeros to whole vectors. What `sink` writes is neither a nor b. The moduli of what it returns, if
-// anything, are summed by columns; returns the largest of these sums.
-template <class D, class Sink, typename T = hn::TFromD<D>>
-HWY_NOINLINE T CompactProduct(D d, const CompactShape<T>& shape, const T* a, const T* b, Sink sink) {
+// and padded with zeros to whole vectors. After all vectors of some rows done(first row, rows). What they write is
+// neither a nor b. The moduli of what `sink` returns, if anything, are summed by columns; returns the largest of these
+// sums.
+template <class D, class Sink, class Done, typename T = hn::TFromD<D>>
+HWY_NOINLINE T CompactProduct(D d, const CompactShape<T>& shape, const T* a, const T* b, Sink sink, Done done) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t vectors = (shape.n + lanes - 1) / lanes;
-  for (int64_t v = 0; v < vectors; ++v) hn::Store(hn::Zero(d), d, shape.sums + v * lanes);
   int64_t v = 0;
-  if constexpr (kBlockVectors == 3) {
-    for (; v + 3 <= vectors && vectors - v != 4; v += 3) ProductColumns<3>(d, shape, a, b, v * lanes, sink);
+  for (; v < vectors; ++v) hn::Store(hn::Zero(d), d, shape.sums + v * lanes);
+  int64_t i = 0;
+  for (; i + kBlockRows <= shape.rows; i += kBlockRows) {
+    ProductRows<kBlockRows>(d, shape, a, b, i, sink);
+    done(i, kBlockRows);
   }
-  for (; v + 2 <= vectors; v += 2) ProductColumns<2>(d, shape, a, b, v * lanes, sink);
-  if (v < vectors) ProductColumns<1>(d, shape, a, b, v * lanes, sink);
+  for (; i + 2 <= shape.rows; i += 2) {
+    ProductRows<2>(d, shape, a, b, i, sink);
+    done(i, 2);
+  }
+  if (i < shape.rows) {
+    ProductRows<1>(d, shape, a, b, i, sink);
+    done(i, 1);
+  }
   auto largest = hn::Zero(d);
   for (v = 0; v < vectors; ++v) largest = hn::Max(largest, hn::Load(d, shape.sums + v * lanes));
   return hn::GetLane(hn::MaxOfLanes(d, largest));
+}
+
+template <class D, class Sink, typename T = hn::TFromD<D>>
+HWY_INLINE T CompactProduct(D d, const CompactShape<T>& shape, const T* a, const T* b, Sink sink) {
+  return CompactProduct(d, shape, a, b, sink, [](int64_t, int64_t) {});
 }
 
 // The same with a [rows, n] in place of a product.
