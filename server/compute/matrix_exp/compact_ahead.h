@@ -9,17 +9,19 @@
 
 namespace attend::compute {
 
-// Two ranges of memory, the first one first. A hint only: neither has to exist.
+// Two ranges of memory of the same size, the first one first. A hint only: neither has to exist.
 class CompactAhead {
  public:
   CompactAhead() = default;
   CompactAhead(const void* first, const void* second, size_t bytes)
       : bytes_(bytes), begins_{reinterpret_cast<uintptr_t>(first), reinterpret_cast<uintptr_t>(second)} {}
 
-  void Fetch(int lines) {
-    for (int line = 0; line < lines && fetched_ < 2 * bytes_; ++line, fetched_ += kLine) {
+  // The next bytes, as far as there are any.
+  void Fetch(size_t bytes) {
+    const size_t end = std::min(fetched_ + bytes, 2 * bytes_);
+    for (; fetched_ < end; fetched_ += kLine) {
       const uintptr_t at = fetched_ < bytes_ ? begins_[0] + fetched_ : begins_[1] + (fetched_ - bytes_);
-      __builtin_prefetch(reinterpret_cast<const void*>(at), 0, 3);
+      __builtin_prefetch(reinterpret_cast<const void*>(at));
     }
   }
 

@@ -17,8 +17,8 @@ namespace attend::compute {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A [n, n] as CompactProduct takes it, first without its diagonal: what is left of a column beside a large diagonal
-// would drown in the column's sum.
+// A [n, n] as CompactProduct takes it. Its sums first leave the diagonal out: what is left of a column beside a large
+// diagonal would drown.
 template <class D>
 class CompactLoad {
   using T = hn::TFromD<D>;
@@ -28,6 +28,7 @@ class CompactLoad {
   CompactLoad(int64_t n, int64_t stride, const T* a, T* to, T* sums)
       : n_(n), stride_(stride), to_(to), columns_(sums), rows_(columns_ + stride), diagonal_(rows_ + stride) {
     std::fill_n(columns_, stride_, T{0});
+    std::fill_n(diagonal_, stride_, T{0});
     int64_t i = 0;
     for (; i + 4 <= n_; i += 4) CopyRows<4>(a, i);
     for (; i < n_; ++i) CopyRows<1>(a, i);
@@ -41,9 +42,14 @@ class CompactLoad {
 
   // |A - shift I|_1.
   double Norm(T shift) const {
-    T norm = 0;
-    for (int64_t i = 0; i < n_; ++i) norm = std::max(norm, columns_[i] + std::fabs(diagonal_[i] - shift));
-    return static_cast<double>(norm);
+    const D d;
+    auto largest = hn::Zero(d);
+    for (int64_t j = 0; j < n_; j += static_cast<int64_t>(hn::Lanes(d))) {
+      const auto entries = hn::Abs(hn::Sub(hn::Load(d, diagonal_ + j), hn::Set(d, shift)));
+      const auto sums = hn::Add(hn::Load(d, columns_ + j), entries);
+      largest = hn::Max(largest, hn::IfThenElseZero(hn::FirstN(d, static_cast<size_t>(n_ - j)), sums));
+    }
+    return static_cast<double>(hn::GetLane(hn::MaxOfLanes(d, largest)));
   }
 
   // Whether a row and its column differ enough for balancing to pay (balance.cc).
@@ -59,13 +65,11 @@ class CompactLoad {
     return false;
   }
 
-  // Makes the matrix A - shift I, and the sums those of its columns.
-  void PutDiagonal(T shift) {
-    for (int64_t i = 0; i < n_; ++i) {
-      const T entry = diagonal_[i] - shift;
-      to_[i * stride_ + i] = entry;
-      columns_[i] += std::fabs(entry);
-    }
+  // Makes the matrix A - shift I, and the columns' sums those of it.
+  void Finish(T shift) {
+    for (int64_t i = 0; i < n_; ++i) columns_[i] += std::fabs(diagonal_[i] - shift);
+    if (shift == 0) return;
+    for (int64_t i = 0; i < n_; ++i) to_[i * stride_ + i] = diagonal_[i] - shift;
   }
 
  private:
@@ -81,12 +85,12 @@ class CompactLoad {
       std::copy_n(a + (i + r) * n_, n_, row);
       std::fill_n(row + n_, stride_ - n_, T{0});
       diagonal_[i + r] = row[i + r];
-      row[i + r] = 0;
     }
     for (int64_t j = 0; j < n_; j += static_cast<int64_t>(hn::Lanes(d))) {
       auto column = hn::Load(d, columns_ + j);
       for (int r = 0; r < kRows; ++r) {
-        const auto entries = hn::Abs(hn::Load(d, rows + r * stride_ + j));
+        const auto on_diagonal = hn::Eq(hn::Iota(d, T{0}), hn::Set(d, static_cast<T>(i + r - j)));
+        const auto entries = hn::IfThenZeroElse(on_diagonal, hn::Abs(hn::Load(d, rows + r * stride_ + j)));
         sums[r] = hn::Add(sums[r], entries);
         column = hn::Add(column, entries);
       }
@@ -98,8 +102,8 @@ class CompactLoad {
   const int64_t n_;
   const int64_t stride_;
   T* const to_;
-  T* const columns_;   // sums of moduli
-  T* const rows_;      // sums of moduli
+  T* const columns_;   // sums of moduli beside the diagonal, up to Finish
+  T* const rows_;      // the same
   T* const diagonal_;  // of A
 };
 

@@ -123,25 +123,25 @@ class CompactPolynomial {
   void Multiply(const T* a, const T* b, T* to, const Use& use) const {
     CompactProduct(
         D(), shape_, a, b,
-        [to, stride = shape_.stride](int64_t row, int64_t col, V product) HWY_ATTR {
-          hn::Store(product, D(), to + row * stride + col);
-        },
+        [to, stride = shape_.stride](int64_t row, int64_t col, V product)
+            HWY_ATTR { hn::Store(product, D(), to + row * stride + col); },
         [this, &use](int64_t first, int64_t rows) { ForRows(shape_, first, rows, use); });
   }
 
   // output = left right + rest_.
   T MultiplyLast(const T* left, const T* right, const CompactOutput<T>& output) const {
-    return CompactProduct(D(), shape_, left, right, [=, *this](int64_t row, int64_t col, V product) HWY_ATTR {
-      const V value = hn::Add(hn::Load(D(), rest_ + At(row, col)), product);
-      output.Put(D(), row, col, value);
-      return value;
-    });
+    return CompactProduct(D(), shape_, left, right,
+                          [output, rest = rest_, stride = shape_.stride](int64_t row, int64_t col, V product) HWY_ATTR {
+                            const V value = hn::Add(hn::Load(D(), rest + row * stride + col), product);
+                            output.Put(D(), row, col, value);
+                            return value;
+                          });
   }
 
   T Evaluate2(double x, const CompactOutput<T>& output) const {
     Mix<1, 2>({Two({1, 1, 0.5, 0, 0}, x)}, {rest_});
     AddIdentity(1, rest_);
-    return CompactPass(D(), shape_, rest_, [=, *this](int64_t row, int64_t col, V value) HWY_ATTR {
+    return CompactPass(D(), shape_, rest_, [&](int64_t row, int64_t col, V value) HWY_ATTR {
       output.Put(D(), row, col, value);
       return value;
     });

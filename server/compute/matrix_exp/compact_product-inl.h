@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "hwy/highway.h"
 #include "server/compute/matrix_exp/compact_ahead.h"
@@ -25,8 +26,8 @@ struct CompactShape {
   int64_t rows;
   int64_t n;
   int64_t stride;
-  T* sums;  // [stride]
-  CompactAhead* ahead;
+  T* sums;              // [stride]
+  CompactAhead* ahead;  // goes on while they are formed
 };
 
 // Where a matrix goes, times a factor.
@@ -41,6 +42,11 @@ struct CompactOutput {
     hn::StoreU(hn::Mul(hn::Set(d, factor), value), d, to + row * stride + col);
   }
 };
+
+// Whether a sink returns what is to be summed.
+template <class D, class Sink>
+constexpr bool kIsSummed =
+    !std::is_void_v<decltype(std::declval<Sink>()(int64_t{}, int64_t{}, std::declval<hn::Vec<D>>()))>;
 
 // Rows [i, i + kRows) and the kVectors vectors of columns from j on of a b, to `sink` as in CompactProduct.
 template <int kRows, int kVectors, class D, class Sink, typename T = hn::TFromD<D>>
@@ -62,22 +68,28 @@ HWY_INLINE void ProductBlock(D d, const CompactShape<T>& shape, const T* HWY_RES
       for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(entry, row[v], sums[r][v]);
     }
   }
-  // Two matrices while four are multiplied.
-  shape.ahead->Fetch(static_cast<int>(kRows * kVectors * hn::MaxLanes(d) * sizeof(T) / 128));
+  // Half the lines of a block for each: two matrices in the time of four products.
+  shape.ahead->Fetch(kRows * kVectors * sizeof(T) * hn::MaxLanes(d) / 2);
+  // Unrolled, for the sums to stay in registers.
   hn::Vec<D> columns[kVectors];
-  for (int v = 0; v < kVectors; ++v) columns[v] = hn::Load(d, shape.sums + j + v * lanes);
-  _Pragma("GCC unroll 8")
+  for (auto& column : columns) column = hn::Zero(d);
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    _Pragma("GCC unroll 8")
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      if constexpr (std::is_void_v<decltype(sink(i, j, sums[r][v]))>) {
-        sink(i + r, j + v * lanes, sums[r][v]);
-      } else {
+      if constexpr (kIsSummed<D, Sink>) {
         columns[v] = hn::Add(columns[v], hn::Abs(sink(i + r, j + v * lanes, sums[r][v])));
+      } else {
+        sink(i + r, j + v * lanes, sums[r][v]);
       }
     }
   }
-  for (int v = 0; v < kVectors; ++v) hn::Store(columns[v], d, shape.sums + j + v * lanes);
+  if constexpr (kIsSummed<D, Sink>) {
+    for (int v = 0; v < kVectors; ++v) {
+      T* to = shape.sums + j + v * lanes;
+      hn::Store(i == 0 ? columns[v] : hn::Add(hn::Load(d, to), columns[v]), d, to);
+    }
+  }
 }
 
 // Of the largest block: as many rows as the registers hold beside a row of b, 32 of 64 bytes or 16 of 32. Where vectors
@@ -94,14 +106,12 @@ template <int kRows, class D, class Sink, typename T = hn::TFromD<D>>
 HWY_INLINE void ProductRows(D d, const CompactShape<T>& shape, const T* a, const T* b, int64_t i, Sink sink) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t j = 0;
+  const auto vectors = [&] { return (shape.n - j + lanes - 1) / lanes; };
   if constexpr (kBlockVectors == 3) {
-    const int64_t four = 4 * lanes;
-    for (; j + 2 * lanes < shape.n && (shape.n <= j + 3 * lanes || j + four < shape.n); j += 3 * lanes) {
-      ProductBlock<kRows, 3>(d, shape, a, b, i, j, sink);
-    }
+    for (; vectors() == 3 || vectors() > 4; j += 3 * lanes) ProductBlock<kRows, 3>(d, shape, a, b, i, j, sink);
   }
-  for (; j + lanes < shape.n; j += 2 * lanes) ProductBlock<kRows, 2>(d, shape, a, b, i, j, sink);
-  if (j < shape.n) ProductBlock<kRows, 1>(d, shape, a, b, i, j, sink);
+  for (; vectors() >= 2; j += 2 * lanes) ProductBlock<kRows, 2>(d, shape, a, b, i, j, sink);
+  if (vectors() == 1) ProductBlock<kRows, 1>(d, shape, a, b, i, j, sink);
 }
 
 // Every vector of a b once to sink(row, column, vector): a [rows, n], b [n, n], both with rows `stride` apart, aligned,
@@ -110,10 +120,6 @@ HWY_INLINE void ProductRows(D d, const CompactShape<T>& shape, const T* a, const
 // sums.
 template <class D, class Sink, class Done, typename T = hn::TFromD<D>>
 HWY_NOINLINE T CompactProduct(D d, const CompactShape<T>& shape, const T* a, const T* b, Sink sink, Done done) {
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t vectors = (shape.n + lanes - 1) / lanes;
-  int64_t v = 0;
-  for (; v < vectors; ++v) hn::Store(hn::Zero(d), d, shape.sums + v * lanes);
   int64_t i = 0;
   for (; i + kBlockRows <= shape.rows; i += kBlockRows) {
     ProductRows<kBlockRows>(d, shape, a, b, i, sink);
@@ -127,8 +133,11 @@ HWY_NOINLINE T CompactProduct(D d, const CompactShape<T>& shape, const T* a, con
     ProductRows<1>(d, shape, a, b, i, sink);
     done(i, 1);
   }
+  if constexpr (!kIsSummed<D, Sink>) return 0;
   auto largest = hn::Zero(d);
-  for (v = 0; v < vectors; ++v) largest = hn::Max(largest, hn::Load(d, shape.sums + v * lanes));
+  for (int64_t j = 0; j < shape.n; j += static_cast<int64_t>(hn::Lanes(d))) {
+    largest = hn::Max(largest, hn::Load(d, shape.sums + j));
+  }
   return hn::GetLane(hn::MaxOfLanes(d, largest));
 }
 

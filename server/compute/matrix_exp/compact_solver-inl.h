@@ -96,7 +96,7 @@ class CompactSolver {
     const double shifted = load.Norm(mean);
     if (shifted < norm_) shift_ = mean;
     norms_[0] = std::min(norm_, shifted);
-    load.PutDiagonal(shift_);
+    load.Finish(shift_);
     return true;
   }
 
@@ -105,11 +105,12 @@ class CompactSolver {
     double& norm = norms_[Slot(wanted)];
     if (norm >= 0) return;
     const int left = wanted == 6 ? 3 : wanted - 1;
-    norm = CompactProduct(D(), shape(), power(left), power(wanted - left),
-                          [to = power(wanted), stride = stride_](int64_t row, int64_t col, hn::Vec<D> product) HWY_ATTR {
-                            hn::Store(product, D(), to + row * stride + col);
-                            return product;
-                          });
+    norm =
+        CompactProduct(D(), shape(), power(left), power(wanted - left),
+                       [to = power(wanted), stride = stride_](int64_t row, int64_t col, hn::Vec<D> product) HWY_ATTR {
+                         hn::Store(product, D(), to + row * stride + col);
+                         return product;
+                       });
     ++report.products;
   }
 
