@@ -42,7 +42,7 @@ HWY_EXPORT(SolveCompactDouble);
 template <typename T>
 size_t CompactBytes(int64_t n) {
   const int64_t stride = CompactStride<T>(n);
-  return static_cast<size_t>(stride * (kCompactRows + kCompactMatrices * n)) * sizeof(T);
+  return static_cast<size_t>(stride * kCompactRows + (stride * n + kCompactGap<T>)*kCompactMatrices) * sizeof(T);
 }
 
 template <>

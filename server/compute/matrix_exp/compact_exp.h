@@ -17,7 +17,7 @@ inline constexpr int64_t kLargestCompact = 128;
 template <typename T>
 struct CompactProblem {
   int64_t n = 0;                       // in [2, kLargestCompact]
-  const T* a = nullptr;                // [n, n], finite
+  const T* a = nullptr;                // [n, n], finite; what follows it is fetched: a batch's next matrix
   absl::Span<const double> times;      // finite
   int64_t time_step = 1;               // matrices from one time's result and report to the next one's
   T* result = nullptr;                 // [n, n] for each time

@@ -22,22 +22,28 @@ namespace attend::compute {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Rows of random numbers (probes.h), multiplied from the right. rows: memory for 2 kProbes rows, `stride` apart.
+// Rows of random numbers (probes.h), multiplied from the right by matrices of the shape. rows: memory for 2 kProbes
+// rows, `stride` apart.
 template <class D>
 class CompactGrowth {
   using T = hn::TFromD<D>;
 
  public:
-  CompactGrowth(int64_t n, int64_t stride, T* rows)
-      : n_(n), stride_(stride), probes_(ProbesFor(n)), from_(rows), to_(rows + kProbes * stride) {
-    for (int64_t i = 0; i < probes_; ++i) {
-      std::copy_n(Probe<T>(i), n, from_ + i * stride);
-      std::fill_n(from_ + i * stride + n, stride - n, T{0});
+  CompactGrowth(const CompactShape<T>& matrices, T* rows)
+      : shape_(matrices), from_(rows), to_(rows + kProbes * shape_.stride) {
+    for (int64_t i = 0; i < kProbes; ++i) {
+      T* row = from_ + i * shape_.stride;
+      std::copy_n(Probe<T>(i), shape_.n, row);
+      std::fill_n(row + shape_.n, shape_.stride - shape_.n, T{0});
     }
   }
 
   void MultiplyBy(const T* matrix) {
-    CompactProduct<false>(D(), probes_, n_, stride_, from_, matrix, to_);
+    const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+    int64_t j = 0;
+    for (; j + kWide * lanes <= shape_.n; j += kWide * lanes) Multiply<kWide>(matrix, j);
+    for (; j + 2 * lanes <= shape_.n; j += 2 * lanes) Multiply<2>(matrix, j);
+    for (; j < shape_.n; j += lanes) Multiply<1>(matrix, j);
     std::swap(from_, to_);
   }
 
@@ -46,22 +52,30 @@ class CompactGrowth {
   double Norm() const {
     const D d;
     auto largest = hn::Zero(d);
-    for (int64_t j = 0; j < n_; j += static_cast<int64_t>(hn::Lanes(d))) {
+    for (int64_t j = 0; j < shape_.n; j += static_cast<int64_t>(hn::Lanes(d))) {
       auto sum = hn::Zero(d);
-      for (int64_t i = 0; i < probes_; ++i) {
-        const auto entry = hn::Load(d, from_ + i * stride_ + j);
+      for (int64_t i = 0; i < kProbes; ++i) {
+        const auto entry = hn::Load(d, from_ + i * shape_.stride + j);
         sum = hn::MulAdd(entry, entry, sum);
       }
       largest = hn::Max(largest, sum);
     }
     const auto square = static_cast<double>(hn::GetLane(hn::MaxOfLanes(d, largest)));
-    return std::sqrt(square * static_cast<double>(n_) / static_cast<double>(probes_));
+    return std::sqrt(square * static_cast<double>(shape_.n) / kProbes);
   }
 
  private:
-  const int64_t n_;
-  const int64_t stride_;
-  const int64_t probes_;
+  // So many vectors of two rows the registers hold beside a row of the matrix.
+  static constexpr int kWide = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+
+  template <int kVectors>
+  HWY_INLINE void Multiply(const T* matrix, int64_t j) {
+    ProductBlock<kProbes, kVectors>(D(), shape_, from_, matrix, 0, j,
+                                    [to = to_, stride = shape_.stride](int64_t row, int64_t col, hn::Vec<D> product)
+                                        HWY_ATTR { hn::Store(product, D(), to + row * stride + col); });
+  }
+
+  const CompactShape<T> shape_;
   T* from_;
   T* to_;
 };

@@ -18,17 +18,20 @@ int64_t CompactStride(int64_t n) {
   return entries > 32 && entries % 32 == 0 ? entries + kVectorEntries<T> : entries;
 }
 
-inline constexpr int kCompactMatrices = 8;
+inline constexpr int kCompactMatrices = 9;
+
+// Between one matrix and the next: the same entries of all of them would share a few sets, too.
+template <typename T>
+inline constexpr int64_t kCompactGap = 3 * kVectorEntries<T>;
 
 // Up to here whatever is not a product counts.
 inline constexpr int64_t kFewRows = 16;
 
 // Vectors whose products with powers show how fast those grow. Products of so few rows cost little next to one of n.
-inline constexpr int kProbes = 4;
-inline int64_t ProbesFor(int64_t n) { return n <= kFewRows ? kProbes : 2; }
+inline constexpr int kProbes = 2;
 
-// Of sums of columns, and of probes before and after a product.
-inline constexpr int kCompactRows = 1 + 2 * kProbes;
+// Of sums of columns, those of the matrix itself among them, and of probes before and after a product.
+inline constexpr int kCompactRows = 2 + 2 * kProbes;
 
 // Beyond these the numbers need the room that TaylorExp gives them.
 template <typename T>

@@ -17,6 +17,7 @@
 #include "server/compute/matrix_exp/compact_exp.h"
 #include "server/compute/matrix_exp/compact_growth-inl.h"
 #include "server/compute/matrix_exp/compact_layout.h"
+#include "server/compute/matrix_exp/compact_load-inl.h"
 #include "server/compute/matrix_exp/compact_polynomial-inl.h"
 #include "server/compute/matrix_exp/compact_product-inl.h"
 #include "server/compute/matrix_exp/double_double.h"
@@ -39,11 +40,16 @@ class CompactSolver {
 
  public:
   CompactSolver(const CompactProblem<T>& problem, T* scratch)
-      : problem_(problem), n_(problem.n), stride_(CompactStride<T>(n_)), entries_(n_ * stride_), sums_(scratch) {
+      : problem_(problem),
+        n_(problem.n),
+        stride_(CompactStride<T>(n_)),
+        sums_(scratch),
+        own_sums_(sums_ + stride_),
+        rows_(own_sums_ + stride_) {
     T* next = scratch + kCompactRows * stride_;
     for (T*& matrix : matrices_) {
       matrix = next;
-      next += entries_;
+      next += n_ * stride_ + kCompactGap<T>;
     }
   }
 
@@ -69,9 +75,12 @@ class CompactSolver {
   // C^k for k = 1, 2, 3 and 6, C = A - shift I.
   T* power(int k) const { return matrices_[Slot(k)]; }
 
-  double Norm(const T* a) {
-    return AbsColumnSums(D(), n_, PaddedColumns(), a, stride_, static_cast<T*>(nullptr), sums_);
+  // Memory of matrices that are not kept from one time to the next.
+  std::array<T*, CompactPolynomial<D>::kSpare> spare() const {
+    return {matrices_[4], matrices_[5], matrices_[6], matrices_[7], matrices_[8]};
   }
+
+  CompactShape<T> shape() { return {n_, n_, stride_, sums_, &ahead_}; }
 
   // Whole vectors.
   int64_t PaddedColumns() const {
@@ -80,60 +89,16 @@ class CompactSolver {
   }
 
   bool Load() {
-    T* c = power(1);
-    T diagonal = 0;
-    for (int64_t i = 0; i < n_; ++i) {
-      std::copy_n(problem_.a + i * n_, n_, c + i * stride_);
-      std::fill_n(c + i * stride_ + n_, stride_ - n_, T{0});
-      diagonal += c[i * stride_ + i];
-    }
-    norm_ = Norm(c);
-    if (!(norm_ <= kModerateNorm<T>) || IsUnbalanced()) return false;
-    const auto mean = static_cast<T>(ShortMean(static_cast<double>(diagonal) / static_cast<double>(n_)));
-    double shifted = 0;
-    for (int64_t j = 0; j < n_; ++j) {
-      const T entry = c[j * stride_ + j];
-      shifted = std::max(shifted, static_cast<double>(sums_[j] - std::fabs(entry) + std::fabs(entry - mean)));
-    }
-    norms_[0] = norm_;
-    if (ShiftPays(shifted, norm_) && mean != 0) {
-      shift_ = mean;
-      for (int64_t i = 0; i < n_; ++i) {
-        T& entry = c[i * stride_ + i];
-        const DoubleDouble exact = ExactSum(static_cast<double>(entry), -static_cast<double>(mean));
-        entry = static_cast<T>(exact.hi);
-        const double rounding = std::fabs((exact.hi - static_cast<double>(entry)) + exact.lo);
-        shift_rounding_ = std::max(shift_rounding_, rounding);
-      }
-      norms_[0] = shifted;
-    }
+    CompactLoad<D> load(n_, stride_, problem_.a, power(1), own_sums_);
+    norm_ = load.Norm(0);
+    if (!(norm_ <= kModerateNorm<T>) || (norm_ > 1 && load.IsUnbalanced())) return false;
+    const auto mean = static_cast<T>(ShortMean(static_cast<double>(load.MeanDiagonal())));
+    const double shifted = load.Norm(mean);
+    const bool shifts = ShiftPays(shifted, norm_);
+    if (shifts) shift_ = mean;
+    norms_[0] = shifts ? shifted : norm_;
+    shift_rounding_ = load.Finish(shift_);
     return true;
-  }
-
-  T AbsRowSum(const T* row) const {
-    const D d;
-    auto sum = hn::Zero(d);
-    for (int64_t j = 0; j < PaddedColumns(); j += static_cast<int64_t>(hn::Lanes(d))) {
-      sum = hn::Add(sum, hn::Abs(hn::Load(d, row + j)));
-    }
-    return hn::GetLane(hn::SumOfLanes(d, sum));
-  }
-
-  // Whether a row and its column differ enough for balancing to pay (balance.cc). sums_ are the columns'.
-  bool IsUnbalanced() const {
-    constexpr T kWorthwhile = 16;
-    if (norm_ <= 1) return false;
-    T diagonal = 0;
-    for (int64_t i = 0; i < n_; ++i) diagonal = std::max(diagonal, std::fabs(power(1)[i * stride_ + i]));
-    for (int64_t i = 0; i < n_; ++i) {
-      const T* row = power(1) + i * stride_;
-      const T rest = AbsRowSum(row) - std::fabs(row[i]);
-      const T column = sums_[i] - std::fabs(row[i]);
-      const T more = std::max(rest, column);
-      const T less = std::min(rest, column);
-      if (more > kWorthwhile * (less > 0 ? less : std::min(more, diagonal)) && (less > 0 || diagonal > 0)) return true;
-    }
-    return false;
   }
 
   // Forms power `wanted` where it is not there yet, out of two that are; counts the product.
@@ -141,16 +106,28 @@ class CompactSolver {
     double& norm = norms_[Slot(wanted)];
     if (norm >= 0) return;
     const int left = wanted == 6 ? 3 : wanted - 1;
-    CompactProduct<false>(D(), n_, n_, stride_, power(left), power(wanted - left), power(wanted));
-    norm = Norm(power(wanted));
+    norm =
+        CompactProduct(D(), shape(), power(left), power(wanted - left),
+                       [to = power(wanted), stride = stride_](int64_t row, int64_t col, hn::Vec<D> product) HWY_ATTR {
+                         hn::Store(product, D(), to + row * stride + col);
+                         return product;
+                       });
     ++report.products;
+  }
+
+  // output = a b. Returns the norm of a b; sums_ are its columns'.
+  double Multiply(const T* a, const T* b, const CompactOutput<T>& output) {
+    return CompactProduct(D(), shape(), a, b, [=](int64_t row, int64_t col, hn::Vec<D> product) HWY_ATTR {
+      output.Put(D(), row, col, product);
+      return product;
+    });
   }
 
   // |C^k|_1 for k = 4, 8 and 9. What is known of the square corrects the estimates: what the vectors overlook, they
   // overlook there too.
   void NeedGrowth() {
     if (growth_[0] >= 0) return;
-    CompactGrowth<D> growth(n_, stride_, sums_ + stride_);
+    CompactGrowth<D> growth(shape(), rows_);
     growth.MultiplyBy(power(2));
     const double correction = std::max(0.5, norms_[1] / growth.Norm());
     growth.MultiplyBy(power(2));
@@ -188,52 +165,56 @@ class CompactSolver {
     return *PlanTaylor<T>(norms);
   }
 
-  // value_ = the polynomial at x C.
-  void Evaluate(int degree, double x, MatrixExpReport& report) {
+  // output = the polynomial at x C. Returns the norm; sums_ are the columns'.
+  double Evaluate(int degree, double x, const CompactOutput<T>& output, MatrixExpReport& report) {
     const std::array<const T*, 4> powers = {power(1), power(2), power(3), power(6)};
-    const std::array<T*, 4> spare = {matrices_[4], matrices_[5], matrices_[6], matrices_[7]};
-    CompactPolynomial<D>(n_, stride_, powers, spare).Evaluate(degree, x);
-    value_ = spare[0];
-    spare_ = spare[1];
     report.products += degree == 2 ? 0 : degree == 4 ? 1 : degree == 15 ? 3 : 2;
+    return CompactPolynomial<D>(shape(), powers, spare()).Evaluate(degree, x, output);
   }
 
   bool RunTime(double time, T* result, MatrixExpReport& report) {
     report = MatrixExpReport{};
+    if (n_ > kFewRows) ahead_ = CompactAhead(result, problem_.a + n_ * n_, static_cast<size_t>(n_ * n_) * sizeof(T));
     const double scale = std::fabs(time);
     report.norm1 = norm_ * scale;
     if (!(report.norm1 <= kModerateNorm<T>)) return false;
     if (report.norm1 < std::numeric_limits<T>::min()) return false;
     if (norms_[0] == 0) return false;
+    const double factor = ShiftFactor(time);
+    if (!IsModerate(factor)) return false;
     const TaylorPlan plan = Plan(std::log2(scale), report);
     if (plan.squarings > 40) return false;
     const double x = std::ldexp(time, -static_cast<int>(plan.squarings));
-    Evaluate(plan.degree, x, report);
-    double norm = Norm(value_);
+    // Rows of whole vectors go to their place at once.
+    const bool in_place = n_ == PaddedColumns();
+    const CompactOutput<T> last{result, n_, static_cast<T>(factor)};
+    auto [value, next] = std::array<T*, 2>{spare()[0], spare()[1]};
+    const auto output = [&](int64_t squaring, T* to) {
+      return in_place && squaring == plan.squarings ? last : CompactOutput<T>{to, stride_, 1};
+    };
+    double norm = Evaluate(plan.degree, x, output(0, value), report);
     if (!IsModerate(norm)) return false;
     const std::array<double, 2> abs_powers = AbsPowers(plan.degree == 18, std::fabs(x));
     if (PowerCancels(n_, std::max(abs_powers[0], abs_powers[1]), norm)) return false;  // more digits there
     SquaringError error(std::log2(norm), EvaluationError(plan, std::fabs(x), norm, abs_powers));
-    for (int64_t k = 0; k < plan.squarings; ++k) {
-      CompactProduct<false>(D(), n_, n_, stride_, value_, value_, spare_);
-      const double growth = GrowthNorm();
-      std::swap(value_, spare_);
-      norm = Norm(value_);
+    for (int64_t k = 1; k <= plan.squarings; ++k) {
+      const double growth = GrowthNorm(value);
+      norm = Multiply(value, value, output(k, next));
+      std::swap(value, next);
       if (!IsModerate(norm)) return false;
       error.Add(std::log2(norm), kUnit * ProductRounding(n_) * growth / norm);
     }
+    if (!IsModerate(factor * norm)) return false;
+    if (!in_place) Copy(value, last);
     report.degree = static_cast<uint32_t>(plan.degree);
     report.squarings = static_cast<uint32_t>(plan.squarings);
     report.products += report.squarings;
-    report.error_bound = error.Relative();
-    return Store(time, norm, result, report);
+    report.error_bound = error.Relative() + (shift_ != 0 ? 3 * kUnit : 0);
+    return true;
   }
 
-  // | |X| |X| |_1 of value_, whose column sums stand in sums_.
-  double GrowthNorm() {
-    T* weighted = matrices_[7];  // free once the polynomial is there
-    return AbsColumnSums(D(), n_, PaddedColumns(), value_, stride_, sums_, weighted);
-  }
+  // | |X| |X| |_1; sums_ are the columns' of X.
+  double GrowthNorm(const T* x) { return AbsColumnSums(D(), n_, PaddedColumns(), x, stride_, sums_, rows_); }
 
   static bool IsModerate(double norm) { return norm <= kModerateResult<T> && norm >= 1 / kModerateResult<T>; }
 
@@ -250,39 +231,34 @@ class CompactSolver {
   // | |x C|^k |_1 for k = 2 and, where `third`, 3; 0 where these powers are exact.
   std::array<double, 2> AbsPowers(bool third, double x) const {
     if (HasExactPowers(n_, power(1), stride_, norms_[0], third ? 3 : 2)) return {0, 0};
-    T* sums = sums_ + stride_;  // of NeedGrowth, which is done
-    T* next = sums + stride_;
+    T* next = rows_ + stride_;
     std::array<double, 2> norms{};
-    AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, static_cast<T*>(nullptr), sums);
-    norms[0] = x * x * AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, sums, next);
-    if (third) norms[1] = x * x * x * AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, next, sums);
+    norms[0] = x * x * AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, own_sums_, rows_);
+    if (third) norms[1] = x * x * x * AbsColumnSums(D(), n_, PaddedColumns(), power(1), stride_, rows_, next);
     return norms;
   }
 
-  // result = exp(time * shift) value.
-  bool Store(double time, double norm, T* result, MatrixExpReport& report) {
-    T factor = 1;
-    if (shift_ != 0) {
-      const DoubleDouble power = ExactProduct(static_cast<double>(shift_), time);
-      const double wide = std::exp(power.hi) * (1 + power.lo);
-      if (!IsModerate(wide) || !IsModerate(wide * norm)) return false;
-      factor = static_cast<T>(wide);
-      report.error_bound += 3 * kUnit;
-    }
+  // exp(time * shift).
+  double ShiftFactor(double time) const {
+    if (shift_ == 0) return 1;
+    const DoubleDouble power = ExactProduct(static_cast<double>(shift_), time);
+    return std::exp(power.hi) * (1 + power.lo);
+  }
+
+  void Copy(const T* from, const CompactOutput<T>& output) const {
     for (int64_t i = 0; i < n_; ++i) {
-      for (int64_t j = 0; j < n_; ++j) result[i * n_ + j] = value_[i * stride_ + j] * factor;
+      for (int64_t j = 0; j < n_; ++j) output.to[i * output.stride + j] = from[i * stride_ + j] * output.factor;
     }
-    return true;
   }
 
   const CompactProblem<T>& problem_;
+  CompactAhead ahead_;
   const int64_t n_;
   const int64_t stride_;
-  const int64_t entries_;
-  T* const sums_;  // of columns, of the matrix seen last
+  T* const sums_;      // of columns, of the matrix seen last
+  T* const own_sums_;  // of C
+  T* const rows_;      // [2 kProbes, stride]
   std::array<T*, kCompactMatrices> matrices_;
-  T* value_ = nullptr;
-  T* spare_ = nullptr;
   double norm_ = 0;  // |A|_1
   T shift_ = 0;
   double shift_rounding_ = 0;  // what C is off by for it
