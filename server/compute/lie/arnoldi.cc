@@ -8,7 +8,7 @@ namespace attend::compute {
 namespace {
 
 constexpr int64_t kSteps = 128;
-constexpr int64_t kFirstLook = 16;   // steps before the first look at the residual, then twice as many each time
+constexpr int64_t kFirstLook = 16;    // steps before the first look at the residual, then twice as many each time
 constexpr double kInvariant = 1e-14;  // what is left of a new direction where the basis spans an invariant subspace
 constexpr int64_t kTileRows = 64;
 

@@ -50,6 +50,7 @@ absl::Status DenseSpectrum(const ClassProblem& problem, ClassSpectrum& spectrum)
   if (n == 1) {
     spectrum.eigenvalues = {s.row(states[0])[states[0]]};
     spectrum.modulus = problem.states.closed ? 0 : spectrum.eigenvalues[0].real();
+    spectrum.error = static_cast<double>(s.rows) * kRoundoff * spectrum.modulus;  // of the division by the row's sum
     return absl::OkStatus();
   }
   const runtime::Buffer buffer = problem.pool.AllocateArray<double>(static_cast<size_t>(n * n));
@@ -59,7 +60,7 @@ absl::Status DenseSpectrum(const ClassProblem& problem, ClassSpectrum& spectrum)
     SymmetrizeClass(s, states, h);
     ReversibleEigenvalues(h, spectrum.eigenvalues);
     spectrum.modulus = std::abs(Largest(spectrum.eigenvalues, problem.states.closed));
-    spectrum.error = balance.asymmetry + static_cast<double>(n) * kRoundoff;
+    spectrum.error = balance.asymmetry + static_cast<double>(n + 8) * kRoundoff;
     return problem.executor.cancellation().Check();
   }
   const std::vector<double> log_weights = ChooseWeights(balance, states, problem.pi);

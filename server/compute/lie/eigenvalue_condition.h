@@ -11,8 +11,8 @@
 namespace attend::compute {
 
 // The condition ||x|| ||y|| / |y^H x| of the eigenvalue `value`, as computed, of a [n, n], with its right and left
-// eigenvectors x and y (Wilkinson 1965), by inverse iteration; infinite where that fails. Of a multiple eigenvalue: that
-// of y found from x, which is 1 where the eigenspace is as good as that of a symmetric matrix. Polls `cancelled`.
+// eigenvectors x and y (Wilkinson 1965), by inverse iteration; infinite where that fails. Of a multiple eigenvalue:
+// that of y found from x, which is 1 where the eigenspace is as good as that of a symmetric matrix. Polls `cancelled`.
 absl::Status EigenvalueCondition(const runtime::Cancellation& cancelled, const Matrix<const double>& a,
                                  std::complex<double> value, double& condition);
 

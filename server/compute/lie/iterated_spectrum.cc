@@ -32,7 +32,9 @@ class Iterated {
     if (problem_.states.closed && !Deflate()) return absl::OkStatus();
     RitzPair right, left;
     if (absl::Status done = FindRight(right); !done.ok()) return done;
+    RemoveStationary(d_.right, d_.left, right.vector);
     if (absl::Status done = FindLeft(right, left); !done.ok()) return done;
+    RemoveStationary(d_.left, d_.right, left.vector);
     double residual = 0;
     if (absl::Status done = Residual(right, residual); !done.ok()) return done;
     spectrum.modulus = std::abs(right.value);
@@ -59,6 +61,13 @@ class Iterated {
       d_.left(i) = d_.right(i) > 0 ? weight / d_.right(i) : 0;
     }
     return true;
+  }
+
+  // What an eigenvector of H has none of, and of D only as far as its eigenvalue stands out from rounding.
+  static void RemoveStationary(const Eigen::VectorXd& eigenvector, const Eigen::VectorXd& against,
+                               Eigen::VectorXcd& vector) {
+    const Eigen::VectorXcd rest = vector - eigenvector * against.cast<std::complex<double>>().dot(vector);
+    if (rest.norm() > 1e-8) vector = rest.normalized();
   }
 
   absl::Status Look(size_t k, bool transposed, const Eigen::VectorXd& start, const ArnoldiGoal& goal, RitzPair& pair) {
@@ -119,8 +128,8 @@ class Iterated {
   double Condition(const RitzPair& right, const RitzPair& left) const {
     if (balance_.asymmetry <= kReversible) return 1;
     // Of a complex pair, the left vector found may belong to either value.
-    const double along = std::max(std::abs(left.vector.dot(right.vector)),
-                                  std::abs((left.vector.transpose() * right.vector)(0)));
+    const double along =
+        std::max(std::abs(left.vector.dot(right.vector)), std::abs((left.vector.transpose() * right.vector)(0)));
     return along > 0 ? 1 / along : std::numeric_limits<double>::infinity();
   }
 
