@@ -44,12 +44,25 @@ std::string ChainCells(int index, const v1::ChainDiagnostics& chain) {
                        chain.min_entry());
   }
   const std::string modulus = chain.has_second_modulus() ? fmt::format("{:.6f}", chain.second_modulus()) : "-";
-  const std::string gap = chain.has_spectral_gap() ? fmt::format("{:.3g}", chain.spectral_gap()) : "-";
   return fmt::format("{:>5} {:<10} {:>7} {:>6} {:>9} {:>9} {:<16} {:>9.1e}", index, "yes", chain.closed_classes(),
-                     chain.period(), modulus, gap, MixingText(chain), chain.stationary_residual());
+                     chain.period(), modulus, GapText(chain), MixingText(chain), chain.stationary_residual());
+}
+
+template <typename Diagnostics>
+std::string GapNote(const Diagnostics& diagnostics) {
+  const auto doubted = std::find_if(diagnostics.begin(), diagnostics.end(),
+                                    [](const auto& each) { return each.chain().spectral_gap_uncertain(); });
+  if (doubted == diagnostics.end()) return "";
+  return fmt::format("  ?: the gap is not known to 1%; it may be off by {:.1e} in the first such line\n",
+                     doubted->chain().second_modulus_error());
 }
 
 }  // namespace
+
+std::string GapText(const v1::ChainDiagnostics& chain) {
+  if (!chain.has_spectral_gap()) return "-";
+  return fmt::format("{:.3g}{}", chain.spectral_gap(), chain.spectral_gap_uncertain() ? "?" : "");
+}
 
 std::string MixingText(const v1::ChainDiagnostics& chain) {
   switch (chain.mixing()) {
@@ -68,26 +81,30 @@ std::string MixingText(const v1::ChainDiagnostics& chain) {
 
 std::string DiagnosticsTable(const v1::MatrixExpResponse& response) {
   const std::string header = ChainHeader() + fmt::format("  {:<9} {:>9} {:>10}", "generator", "least", "distance");
-  return Table(header, response.diagnostics_size(), [&](int i) {
-    const v1::GeneratorDiagnostics& generator = response.diagnostics(i).generator();
-    return ChainCells(i, response.diagnostics(i).chain()) +
-           fmt::format("  {:<9} {:>9.1e} {:>10.3g}", generator.is_generator() ? "yes" : "no",
-                       generator.min_off_diagonal(), generator.distance());
-  });
+  return Table(header, response.diagnostics_size(),
+               [&](int i) {
+                 const v1::GeneratorDiagnostics& generator = response.diagnostics(i).generator();
+                 return ChainCells(i, response.diagnostics(i).chain()) +
+                        fmt::format("  {:<9} {:>9.1e} {:>10.3g}", generator.is_generator() ? "yes" : "no",
+                                    generator.min_off_diagonal(), generator.distance());
+               }) +
+         GapNote(response.diagnostics());
 }
 
 std::string DiagnosticsTable(const v1::AttentionResponse& response) {
   const bool compares = response.diagnostics_size() > 0 && response.diagnostics(0).has_softmax_max_difference();
   const std::string header = ChainHeader() + (compares ? "  |softmax - S| max, mean" : "");
-  return Table(header, response.diagnostics_size(), [&](int i) {
-    const v1::AttentionDiagnostics& diagnostics = response.diagnostics(i);
-    std::string line = ChainCells(i, diagnostics.chain());
-    if (compares) {
-      line +=
-          fmt::format("  {:.4f}, {:.4f}", diagnostics.softmax_max_difference(), diagnostics.softmax_mean_difference());
-    }
-    return line;
-  });
+  return Table(header, response.diagnostics_size(),
+               [&](int i) {
+                 const v1::AttentionDiagnostics& diagnostics = response.diagnostics(i);
+                 std::string line = ChainCells(i, diagnostics.chain());
+                 if (compares) {
+                   line += fmt::format("  {:.4f}, {:.4f}", diagnostics.softmax_max_difference(),
+                                       diagnostics.softmax_mean_difference());
+                 }
+                 return line;
+               }) +
+         GapNote(response.diagnostics());
 }
 
 std::string LogTable(const v1::MatrixLogResponse& response) {
@@ -128,6 +145,8 @@ Json ChainJson(const v1::ChainDiagnostics& chain) {
   json["second_modulus"] = chain.has_second_modulus() ? Json(chain.second_modulus()) : Json();
   json["second_modulus_residual"] = chain.second_modulus_residual();
   json["spectral_gap"] = chain.has_spectral_gap() ? Json(chain.spectral_gap()) : Json();
+  json["second_modulus_error"] = chain.has_second_modulus_error() ? Json(chain.second_modulus_error()) : Json();
+  json["spectral_gap_uncertain"] = chain.spectral_gap_uncertain();
   json["mixing"] = LowerName(v1::Mixing_Name(chain.mixing()), "MIXING_");
   json["mixing_time"] = chain.has_mixing_time() ? Json(chain.mixing_time()) : Json();
   return json;

@@ -45,12 +45,16 @@ std::string GeneratorTable(const LieView& view) {
   return table;
 }
 
+std::string GapCell(const v1::ChainDiagnostics& chain) {
+  return fmt::format("{:.4f}{}", chain.spectral_gap(), chain.spectral_gap_uncertain() ? "?" : "");
+}
+
 std::string ChainTable(const LieView& view, const char* title, const v1::AttentionDiagnostics LieView::Head::*which) {
   std::string table = fmt::format("{}\n  head   |lambda2|   gap      mixes in   dwells on\n", title);
   for (size_t h = 0; h < view.heads.size(); ++h) {
     const v1::ChainDiagnostics& chain = (view.heads[h].*which).chain();
-    table += Line(fmt::format("  {:<6} {:<11.4f} {:<8.4f} {:<10} {}", h + 1, chain.second_modulus(),
-                              chain.spectral_gap(), MixingText(chain), DwellsText(view, chain)));
+    table += Line(fmt::format("  {:<6} {:<11.4f} {:<8} {:<10} {}", h + 1, chain.second_modulus(), GapCell(chain),
+                              MixingText(chain), DwellsText(view, chain)));
   }
   return table;
 }

@@ -52,6 +52,8 @@ v1::ChainDiagnostics WireOf(const compute::ChainDiagnostics& chain) {
   if (chain.second_modulus >= 0) {
     wire.set_second_modulus(chain.second_modulus);
     wire.set_spectral_gap(1 - chain.second_modulus);
+    wire.set_second_modulus_error(chain.second_modulus_error);
+    wire.set_spectral_gap_uncertain(compute::GapUncertain(chain));
   }
   wire.set_second_modulus_residual(chain.second_modulus_residual);
   wire.set_mixing(ToWire(chain.mixing));
@@ -91,6 +93,6 @@ void AddToWire(const compute::SoftmaxDistance& distance, v1::AttentionDiagnostic
   wire.set_softmax_max_total_variation(distance.max_total_variation);
 }
 
-double ChainBytes(int64_t n) { return 24 * static_cast<double>(n) + 192; }
+double ChainBytes(int64_t n) { return 24 * static_cast<double>(n) + 224; }
 
 }  // namespace attend::rpc

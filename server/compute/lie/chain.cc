@@ -4,12 +4,14 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "server/compute/lie/chain_structure.h"
 #include "server/compute/lie/each_matrix.h"
 #include "server/compute/lie/mixing_time.h"
 #include "server/compute/lie/second_eigenvalue.h"
 #include "server/compute/lie/stationary.h"
+#include "server/compute/lie/step_powers.h"
 
 namespace attend::compute {
 namespace {
@@ -32,21 +34,14 @@ void NormalizeRows(const Matrix<const T>& from, const Matrix<double>& to, ChainD
   chain.stochastic = chain.min_entry >= 0 && chain.row_sum_error <= kRowSumTolerance<T>;
 }
 
-absl::Status DiagnoseUnique(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& s,
-                            ChainDiagnostics& chain) {
-  chain.stationary_residual = StationaryResidual(s, chain.stationary);
-  Spectrum spectrum;
-  if (absl::Status done = SpectrumOfChain(executor, pool, s, chain.stationary, spectrum); !done.ok()) return done;
-  chain.eigenvalues = std::move(spectrum.eigenvalues);
-  chain.second_modulus = spectrum.second_modulus;
-  chain.second_modulus_residual = spectrum.residual;
-  if (chain.period > 1) {
-    chain.second_modulus = 1;
-    chain.mixing = Mixing::kPeriodic;
+absl::Status Mix(StepPowers& powers, ChainDiagnostics& chain) {
+  if (chain.closed_classes > 1 || chain.period > 1) {
+    chain.mixing = chain.closed_classes > 1 ? Mixing::kReducible : Mixing::kPeriodic;
     return absl::OkStatus();
   }
+  if (chain.stationary.empty()) return absl::OkStatus();
   std::optional<int64_t> steps;
-  if (absl::Status done = MixingTime(executor, pool, s, chain.stationary, steps); !done.ok()) return done;
+  if (absl::Status done = MixingTime(powers, chain.stationary, steps); !done.ok()) return done;
   chain.mixing = steps.has_value() ? Mixing::kMixes : Mixing::kBeyondLimit;
   chain.mixing_time = steps.value_or(0);
   return absl::OkStatus();
@@ -63,19 +58,28 @@ absl::Status Diagnose(runtime::Executor& executor, runtime::BufferPool& pool, co
   const ChainStructure structure = StructureOfChain(s);
   chain.closed_classes = structure.closed_classes;
   chain.period = structure.period;
-  if (structure.closed_classes > 1) {
-    chain.second_modulus = 1;
-    chain.mixing = Mixing::kReducible;
-    return n > kLargestSpectrum ? absl::OkStatus() : SortedEigenvalues(pool, s, chain.eigenvalues);
+  if (structure.closed_classes == 1) {
+    absl::Status done = StationaryDistribution(executor.cancellation(), pool, s, structure.closed, chain.stationary);
+    if (!done.ok()) return done;
+    if (!chain.stationary.empty()) chain.stationary_residual = StationaryResidual(s, chain.stationary);
   }
-  absl::Status done = StationaryDistribution(executor.cancellation(), pool, s, structure.closed, chain.stationary);
+  StepPowers powers(executor, pool, s);
+  Spectrum spectrum;
+  absl::Status done = SpectrumOfChain(executor, pool, powers, structure, chain.stationary, spectrum);
   if (!done.ok()) return done;
-  if (!chain.stationary.empty()) return DiagnoseUnique(executor, pool, s, chain);
-  chain.second_modulus = -1;
-  return absl::OkStatus();
+  chain.eigenvalues = std::move(spectrum.eigenvalues);
+  chain.second_modulus = spectrum.second_modulus;
+  chain.second_modulus_error = spectrum.error;
+  chain.second_modulus_residual = spectrum.residual;
+  return Mix(powers, chain);
 }
 
 }  // namespace
+
+bool GapUncertain(const ChainDiagnostics& chain) {
+  constexpr double kSensible = 0.01;
+  return chain.second_modulus_error > kSensible * (1 - chain.second_modulus);
+}
 
 template <typename T>
 absl::Status DiagnoseChains(runtime::Executor& executor, runtime::BufferPool& pool, int64_t batch, int64_t n,
@@ -95,7 +99,7 @@ template absl::Status DiagnoseChains(runtime::Executor&, runtime::BufferPool&, i
 
 double ChainWorkspaceBytes(int64_t batch, int64_t n, int workers) {
   const auto size = static_cast<double>(n);
-  const double matrices = (MixingTimeMatrices() + 1) * 8 * size * size + SpectrumWorkspaceBytes(n);
+  const double matrices = (StepPowers::MostMatrices() + 1) * 8 * size * size + SpectrumWorkspaceBytes(n);
   return MatricesAtOnce(batch, n, workers) * matrices +
          static_cast<double>(batch) * (sizeof(ChainDiagnostics) + 48 * size);
 }

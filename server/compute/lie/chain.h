@@ -31,10 +31,14 @@ struct ChainDiagnostics {
   double stationary_residual = 0;  // max |pi S - pi|, measured
   std::vector<std::complex<double>> eigenvalues;  // by modulus, largest first; empty for n > kLargestSpectrum
   double second_modulus = 0;           // 1 where the chain is reducible or periodic; -1 where it is not known
-  double second_modulus_residual = 0;  // see Spectrum
+  double second_modulus_error = 0;     // estimate of its |error|, and of the gap's; see Spectrum
+  double second_modulus_residual = 0;  // see ClassSpectrum
   Mixing mixing = Mixing::kUnknown;
   int64_t mixing_time = 0;  // steps, see MixingTime
 };
+
+// Whether the spectral gap 1 - second_modulus is not known to 1% of itself. REQUIRES: second_modulus is known.
+bool GapUncertain(const ChainDiagnostics& chain);
 
 // What rounding to T and a softmax in T leave, and numbers typed with six digits in double.
 template <typename T>

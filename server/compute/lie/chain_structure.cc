@@ -100,18 +100,18 @@ ChainStructure StructureOfChain(const Matrix<const double>& s) {
   ChainStructure structure;
   Components components(s);
   const std::vector<int64_t>& component = components.Find();
-  std::vector<char> closed(static_cast<size_t>(components.count()), 1);
+  structure.classes.resize(static_cast<size_t>(components.count()));
   for (int64_t i = 0; i < s.rows; ++i) {
+    CommunicatingClass& own = structure.classes[static_cast<size_t>(component[static_cast<size_t>(i)])];
+    own.states.push_back(i);
     for (int64_t j = 0; j < s.cols; ++j) {
-      const int64_t from = component[static_cast<size_t>(i)];
-      if (s.row(i)[j] > 0 && component[static_cast<size_t>(j)] != from) closed[static_cast<size_t>(from)] = 0;
+      if (s.row(i)[j] > 0 && component[static_cast<size_t>(j)] != component[static_cast<size_t>(i)]) own.closed = false;
     }
   }
-  structure.closed_classes = std::count(closed.begin(), closed.end(), 1);
+  const auto closed = [](const CommunicatingClass& each) { return each.closed; };
+  structure.closed_classes = std::count_if(structure.classes.begin(), structure.classes.end(), closed);
   if (structure.closed_classes != 1) return structure;
-  for (int64_t i = 0; i < s.rows; ++i) {
-    if (closed[static_cast<size_t>(component[static_cast<size_t>(i)])] != 0) structure.closed.push_back(i);
-  }
+  structure.closed = std::find_if(structure.classes.begin(), structure.classes.end(), closed)->states;
   structure.period = PeriodOf(s, structure.closed);
   return structure;
 }

@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-
-#include "server/compute/parallel_gemm.h"
+#include <utility>
 
 namespace attend::compute {
 namespace {
@@ -20,59 +19,19 @@ double Distance(const Matrix<const double>& power, const std::vector<double>& pi
   return largest;
 }
 
-void NormalizeRows(const Matrix<double>& power) {
-  for (int64_t i = 0; i < power.rows; ++i) {
-    double sum = 0;
-    for (int64_t j = 0; j < power.cols; ++j) sum += power.row(i)[j];
-    for (int64_t j = 0; j < power.cols; ++j) power.row(i)[j] /= sum;
-  }
-}
-
-class Powers {
- public:
-  Powers(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& s)
-      : executor_(executor), pool_(pool), n_(s.rows), views_{s} {}
-
-  absl::Status Product(const Matrix<const double>& a, const Matrix<const double>& b, runtime::Buffer& to) {
-    to = pool_.AllocateArray<double>(static_cast<size_t>(n_ * n_));
-    const Matrix<double> out(to.as<double>(), n_, n_);
-    absl::Status done = ParallelGemm(executor_, 1.0, Operand<double>(a), Operand<double>(b), 0.0, out);
-    NormalizeRows(out);
-    return done;
-  }
-  absl::Status Square() {
-    absl::Status done = Product(views_.back(), views_.back(), buffers_.emplace_back());
-    views_.push_back(View(buffers_.back()));
-    return done;
-  }
-  // S^(2^k); kept for the last k that Square reached, and all before.
-  const Matrix<const double>& at(size_t k) const { return views_[k]; }
-  size_t last() const { return views_.size() - 1; }
-  Matrix<const double> View(const runtime::Buffer& buffer) const { return {buffer.as<double>(), n_, n_}; }
-
- private:
-  runtime::Executor& executor_;
-  runtime::BufferPool& pool_;
-  const int64_t n_;
-  std::vector<runtime::Buffer> buffers_;
-  std::vector<Matrix<const double>> views_;
-};
-
 }  // namespace
 
-absl::Status MixingTime(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& s,
-                        const std::vector<double>& pi, std::optional<int64_t>& steps) {
+absl::Status MixingTime(StepPowers& powers, const std::vector<double>& pi, std::optional<int64_t>& steps) {
   steps.reset();
-  if (s.rows == 1) {  // where two states are apart, one of them is farther from pi than 1/4
+  if (powers.at(0).rows == 1) {  // where two states are apart, one of them is farther from pi than 1/4
     steps = 0;
     return absl::OkStatus();
   }
-  Powers powers(executor, pool, s);
-  while (Distance(powers.at(powers.last()), pi) > kMixed) {
-    if (powers.last() == kMixingSquarings) return absl::OkStatus();
-    if (absl::Status done = powers.Square(); !done.ok()) return done;
+  size_t last = 0;
+  while (Distance(powers.at(last), pi) > kMixed) {
+    if (last == kMostSquarings) return absl::OkStatus();
+    if (absl::Status done = powers.Reach(++last); !done.ok()) return done;
   }
-  const size_t last = powers.last();
   if (last <= 1) {
     steps = int64_t{1} << last;
     return absl::OkStatus();

@@ -3,56 +3,67 @@
 #include <algorithm>
 #include <tuple>
 
-#include "server/compute/lie/arnoldi.h"
-#include "server/compute/lie/lapack_nonsymmetric.h"
-
 namespace attend::compute {
 namespace {
 
-// What is left without the eigenvalue nearest to 1.
-double SecondModulus(const std::vector<std::complex<double>>& eigenvalues) {
-  size_t first = 0;
-  for (size_t i = 1; i < eigenvalues.size(); ++i) {
-    if (std::abs(eigenvalues[i] - 1.0) < std::abs(eigenvalues[first] - 1.0)) first = i;
-  }
-  double modulus = 0;
-  for (size_t i = 0; i < eigenvalues.size(); ++i) {
-    if (i != first) modulus = std::max(modulus, std::abs(eigenvalues[i]));
-  }
-  return std::min(modulus, 1.0);
-}
-
-}  // namespace
-
-absl::Status SortedEigenvalues(runtime::BufferPool& pool, const Matrix<const double>& s,
-                               std::vector<std::complex<double>>& eigenvalues) {
-  const int64_t n = s.rows;
-  const runtime::Buffer buffer = pool.AllocateArray<double>(static_cast<size_t>(n * n));
-  // LAPACK reads the transpose, which has the same eigenvalues.
-  for (int64_t i = 0; i < n; ++i) std::copy_n(s.row(i), n, buffer.as<double>() + i * n);
-  absl::Status done = Eigenvalues(n, buffer.as<double>(), eigenvalues);
+void SortByModulus(std::vector<std::complex<double>>& eigenvalues) {
   std::sort(eigenvalues.begin(), eigenvalues.end(), [](const auto& a, const auto& b) {
     return std::make_tuple(-std::abs(a), -a.real(), -a.imag()) < std::make_tuple(-std::abs(b), -b.real(), -b.imag());
   });
-  return done;
 }
 
-absl::Status SpectrumOfChain(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& s,
-                             const std::vector<double>& pi, Spectrum& spectrum) {
-  if (s.rows > kLargestSpectrum) {
-    absl::Status done = LargestModulus(executor, pool, s, pi, spectrum.second_modulus, spectrum.residual);
-    spectrum.second_modulus = std::min(spectrum.second_modulus, 1.0);
-    return done;
+// The largest of all classes. Any other of them may in truth be larger, by its own error.
+class LargestOfClasses {
+ public:
+  void Add(const ClassSpectrum& own) {
+    known_ = known_ && own.modulus >= 0;
+    most_ = std::max(most_, own.modulus + own.error);
+    if (own.modulus < largest_.modulus) return;
+    largest_ = own;
   }
-  absl::Status done = SortedEigenvalues(pool, s, spectrum.eigenvalues);
-  if (done.ok()) spectrum.second_modulus = SecondModulus(spectrum.eigenvalues);
-  return done;
+  void Write(Spectrum& spectrum) const {
+    spectrum.second_modulus = known_ ? std::min(largest_.modulus, 1.0) : -1;
+    spectrum.error = known_ ? std::max(largest_.error, most_ - largest_.modulus) : 0;
+    spectrum.residual = known_ ? largest_.residual : 0;
+  }
+
+ private:
+  ClassSpectrum largest_;
+  double most_ = 0;
+  bool known_ = true;
+};
+
+}  // namespace
+
+absl::Status SpectrumOfChain(runtime::Executor& executor, runtime::BufferPool& pool, StepPowers& powers,
+                             const ChainStructure& structure, const std::vector<double>& pi, Spectrum& spectrum) {
+  const bool by_structure = structure.closed_classes > 1 || structure.period > 1;
+  const bool lists_all = powers.at(0).rows <= kLargestSpectrum;
+  LargestOfClasses largest;
+  for (const CommunicatingClass& states : structure.classes) {
+    if (by_structure && !lists_all) break;
+    const bool dense = static_cast<int64_t>(states.states.size()) <= kLargestSpectrum;
+    const ClassProblem problem{executor, pool, powers, states, pi};
+    ClassSpectrum own;
+    absl::Status done = dense ? DenseSpectrum(problem, own) : IteratedSpectrum(problem, own);
+    if (!done.ok()) return done;
+    if (lists_all) {
+      spectrum.eigenvalues.insert(spectrum.eigenvalues.end(), own.eigenvalues.begin(), own.eigenvalues.end());
+    }
+    largest.Add(own);
+  }
+  SortByModulus(spectrum.eigenvalues);
+  if (by_structure) {
+    spectrum.second_modulus = 1;
+  } else {
+    largest.Write(spectrum);
+  }
+  return absl::OkStatus();
 }
 
 double SpectrumWorkspaceBytes(int64_t n) {
-  const auto size = static_cast<double>(n);
-  if (n > kLargestSpectrum) return ArnoldiWorkspaceBytes(n);
-  return 8 * size * size + LapackNonsymmetricWorkspaceBytes(n);
+  const double dense = DenseSpectrumBytes(std::min(n, kLargestSpectrum));
+  return n <= kLargestSpectrum ? dense : std::max(dense, IteratedSpectrumBytes(n));
 }
 
 }  // namespace attend::compute

@@ -7,32 +7,28 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "server/compute/gemm.h"
+#include "server/compute/lie/chain_structure.h"
+#include "server/compute/lie/class_spectrum.h"
+#include "server/compute/lie/step_powers.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/executor.h"
 
 namespace attend::compute {
 
-// Up to here all eigenvalues are computed: 512 take about half a second, and nothing can stop LAPACK before its end.
-inline constexpr int64_t kLargestSpectrum = 512;
-
 struct Spectrum {
   // All n, by modulus, largest first, then by real and imaginary part; empty for n > kLargestSpectrum.
   std::vector<std::complex<double>> eigenvalues;
-  double second_modulus = 0;  // the largest modulus but for one eigenvalue 1; 0 for n = 1; in [0, 1]
-  // ||D x - mu x|| for the unit eigenvector x of the iteration beyond kLargestSpectrum, which stops at 1e-10 or after
-  // 20 restarts of up to 96 steps; 0 where LAPACK computed (backward error: a few units of roundoff).
-  double residual = 0;
+  // The largest modulus but for one eigenvalue 1, in [0, 1]; 0 for n = 1; 1 where the chain has several closed classes
+  // or is periodic, by its structure; -1 where it is not known.
+  double second_modulus = 0;
+  double error = 0;     // estimate of |error| of second_modulus; 0 where the structure says it
+  double residual = 0;  // see ClassSpectrum
 };
 
-// Of s [n, n], row-stochastic with the only stationary distribution pi. Beyond kLargestSpectrum by Arnoldi's iteration
-// on D = S - 1 pi, which has the eigenvalues of S with one 1 replaced by 0; it begins with a fixed vector.
-absl::Status SpectrumOfChain(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& s,
-                             const std::vector<double>& pi, Spectrum& spectrum);
-
-// The eigenvalues alone, in the order above, of any s [n, n]. REQUIRES: n <= kLargestSpectrum.
-absl::Status SortedEigenvalues(runtime::BufferPool& pool, const Matrix<const double>& s,
-                               std::vector<std::complex<double>>& eigenvalues);
+// Of the chain S = powers.at(0): class by class, since S is block triangular. pi: its only stationary distribution;
+// empty where there are several or where it underflows.
+absl::Status SpectrumOfChain(runtime::Executor& executor, runtime::BufferPool& pool, StepPowers& powers,
+                             const ChainStructure& structure, const std::vector<double>& pi, Spectrum& spectrum);
 
 double SpectrumWorkspaceBytes(int64_t n);
 

@@ -157,6 +157,96 @@ TEST(Chain, IterationBeyondLapackFindsComplexPairsToItsResidual) {
   EXPECT_LE(walk.second_modulus_residual, 1e-4);
 }
 
+// Up twice as often as down: far from normal, but in detailed balance, with the eigenvalues of a symmetric matrix.
+TEST(Chain, DriftedWalksKeepTheirGap) {
+  for (const int64_t n : {2, 3, 5, 17, 64, 65, 129, 200, 513}) {
+    Numbers g(At(n * n), 0.0);
+    for (int64_t i = 0; i + 1 < n; ++i) {
+      g[At(i * n + i + 1)] = 2;
+      g[At((i + 1) * n + i)] = 1;
+      g[At(i * n + i)] -= 2;
+      g[At((i + 1) * n + i + 1)] -= 1;
+    }
+    const ChainDiagnostics chain = Diagnose(ExpOfGenerator(g, n), n);
+    const double exact = std::exp(-(3 - 2 * std::sqrt(2.0) * std::cos(std::numbers::pi / static_cast<double>(n))));
+    // The entries of exp(G) have some 100 u of their own.
+    EXPECT_NEAR(chain.second_modulus, exact, 100 * kUnit) << n;
+    EXPECT_LE(chain.second_modulus_error, 1e-12) << n;
+    EXPECT_FALSE(GapUncertain(chain)) << n;
+  }
+}
+
+// Circulant, so normal: eigenvalues (1 + w^k) / 2, of which 600 crowd towards 1.
+TEST(Chain, IterationFindsSmallGaps) {
+  const int64_t n = 600;
+  Numbers s(At(n * n), 0.0);
+  for (int64_t i = 0; i < n; ++i) s[At(i * n + i)] = s[At(i * n + (i + 1) % n)] = 0.5;
+  const ChainDiagnostics chain = Diagnose(s, n, 2);
+  const double gap = 2 * std::pow(std::sin(std::numbers::pi / (2.0 * static_cast<double>(n))), 2);
+  // n u, of a gap of 1.4e-5.
+  EXPECT_NEAR(1 - chain.second_modulus, gap, static_cast<double>(n) * kUnit);
+  EXPECT_GE(chain.second_modulus_error, std::fabs(1 - chain.second_modulus - gap));
+  EXPECT_FALSE(GapUncertain(chain));
+}
+
+// Between n u, below which nobody can measure a product, and what the eigenvalue's own rounding leaves.
+TEST(Chain, ResidualIsThatOfTheChain) {
+  const int64_t n = kLargestSpectrum + 1;
+  for (const double c : {1e-40, 0.5}) {
+    const ChainDiagnostics chain = Diagnose(PullToward(RandomDistribution(n, 3), c, /*lazy=*/true), n);
+    EXPECT_GE(chain.second_modulus_residual, static_cast<double>(n) * kUnit) << c;
+    EXPECT_LE(chain.second_modulus_residual, 1e-10) << c;
+  }
+}
+
+TEST(Chain, DefectiveEigenvaluesHaveTheErrorOfSquareRoots) {
+  // (1 - c) 1 pi + c I + e u v^T with v^T 1 = v^T u = pi u = 0: a Jordan block of c. Rounding moves it by sqrt(u).
+  const double c = 0.4, e = 0.05;
+  const double u[] = {1, -1, 0}, v[] = {1, 1, -2};
+  Numbers s(9);
+  for (int64_t i = 0; i < 3; ++i) {
+    for (int64_t j = 0; j < 3; ++j) s[At(i * 3 + j)] = (1 - c) / 3 + (i == j ? c : 0) + e * u[i] * v[j];
+  }
+  const ChainDiagnostics chain = Diagnose(s, 3);
+  EXPECT_NEAR(chain.second_modulus, c, 1e-7);
+  EXPECT_GE(chain.second_modulus_error, std::fabs(chain.second_modulus - c));
+  EXPECT_GE(chain.second_modulus_error, 1e-9);
+  EXPECT_LE(chain.second_modulus_error, 1e-5);
+}
+
+// Two halves that hardly ever meet: rounding of the entries alone is as large as the gap.
+TEST(Chain, GapsBelowRoundingAreUncertain) {
+  for (const int64_t half : {1, 2, 17, 64}) {
+    const int64_t n = 2 * half;
+    Numbers s(At(n * n));
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < n; ++j)
+        s[At(i * n + j)] = ((i < half) == (j < half) ? 1.0 : 1e-15) / static_cast<double>(half);
+    }
+    const ChainDiagnostics chain = Diagnose(s, n);
+    EXPECT_TRUE(GapUncertain(chain)) << n;
+    EXPECT_NEAR(1 - chain.second_modulus, 2e-15, chain.second_modulus_error) << n;
+  }
+  EXPECT_FALSE(GapUncertain(Diagnose<double>({0, 1, 1, 0}, 2)));  // periodic: 1 exactly
+}
+
+// The states before the end are a class of their own, without a stationary distribution.
+TEST(Chain, DriftBeforeAbsorptionKeepsTheGap) {
+  for (const int64_t n : {3, 5, 17, 65, 200, 600}) {
+    Numbers s(At(n * n), 0.0);
+    s[0] = 1;
+    for (int64_t i = 1; i < n; ++i) {
+      s[At(i * n + i - 1)] += 0.25;
+      s[At(i * n + i)] += 0.25;
+      s[At(i * n + (i + 1) % n)] += 0.5;
+    }
+    const ChainDiagnostics chain = Diagnose(s, n);
+    const double exact = 0.25 + 2 * std::sqrt(0.125) * std::cos(std::numbers::pi / static_cast<double>(n));
+    EXPECT_NEAR(chain.second_modulus, exact, static_cast<double>(n) * kUnit) << n;
+    EXPECT_FALSE(GapUncertain(chain)) << n;
+  }
+}
+
 TEST(Chain, LazyCycleHasTheRootsOfUnity) {
   for (const int64_t n : {3, 5, 17, 65}) {
     Numbers s(At(n * n), 0.0);
