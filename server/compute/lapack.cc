@@ -18,8 +18,10 @@ void dlatrd_(const char* uplo, const int* n, const int* nb, double* a, const int
              double* w, const int* ldw, size_t);
 void dsytd2_(const char* uplo, const int* n, double* a, const int* lda, double* d, double* e, double* tau, int* info,
              size_t);
-void dstedc_(const char* compz, const int* n, double* d, double* e, double* z, const int* ldz, double* work,
-             const int* lwork, int* iwork, const int* liwork, int* info, size_t);
+void dsteqr_(const char* compz, const int* n, double* d, double* e, double* z, const int* ldz, double* work, int* info,
+             size_t);
+void dlaed4_(const int* n, const int* i, const double* d, const double* z, double* delta, const double* rho,
+             double* dlam, int* info);
 void dgemv_(const char* trans, const int* m, const int* n, const double* alpha, const double* a, const int* lda,
             const double* x, const int* incx, const double* beta, double* y, const int* incy, size_t);
 void dormqr_(const char* side, const char* trans, const int* m, const int* n, const int* k, const double* a,
@@ -129,15 +131,21 @@ void ReduceSymmetric(const ColumnMajor& a, const Tridiagonal& to) {
   dsytd2_("L", &n, a.data, &lda, to.diagonal, to.subdiagonal, to.factors, &info, 1);
 }
 
-bool TridiagonalEigen(int64_t n, double* diagonal, double* subdiagonal, double* vectors, double* work, int* integers) {
+bool TridiagonalQr(int64_t n, double* diagonal, double* subdiagonal, double* vectors, int64_t ld, double* work) {
   UseOneThread();
-  const int size = Int(n), work_size = Int(TridiagonalWork(n)), integers_size = 3 + 5 * size;
+  const int size = Int(n), stride = Int(ld);
   int info = 0;
-  dstedc_("I", &size, diagonal, subdiagonal, vectors, &size, work, &work_size, integers, &integers_size, &info, 1);
+  dsteqr_("I", &size, diagonal, subdiagonal, vectors, &stride, work, &info, 1);
   return info == 0;
 }
 
-int64_t TridiagonalWork(int64_t n) { return n * n + 4 * n + 1; }
+bool SecularRoot(int64_t k, int64_t index, const double* poles, const double* z, double rho, double* gaps,
+                 double* root) {
+  const int size = Int(k), which = Int(index + 1);
+  int info = 0;
+  dlaed4_(&size, &which, poles, z, gaps, &rho, root, &info);
+  return info == 0;
+}
 
 void TimesTransposed(double factor, const ColumnMajor& a, const double* x, double* y) {
   UseOneThread();

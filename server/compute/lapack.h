@@ -73,9 +73,14 @@ void ReduceSymmetricPanel(const ColumnMajor& a, int64_t panel, const Tridiagonal
 void ReduceSymmetric(const ColumnMajor& a, const Tridiagonal& to);
 
 // Eigenvalues of a symmetric tridiagonal matrix [n, n] into `diagonal`, ascending; destroys `subdiagonal`; vectors
-// [n, n] column by column. work: TridiagonalWork(n); integers: 3 + 5 n. (dstedc) False where it does not converge.
-bool TridiagonalEigen(int64_t n, double* diagonal, double* subdiagonal, double* vectors, double* work, int* integers);
-int64_t TridiagonalWork(int64_t n);
+// column by column, ld apart. work: 2 n. (dsteqr) False where it does not converge.
+bool TridiagonalQr(int64_t n, double* diagonal, double* subdiagonal, double* vectors, int64_t ld, double* work);
+
+// The index-th eigenvalue, from below, of diag(poles) + rho z z^T, poles [k] ascending, rho > 0, |z| about 1; gaps [k] =
+// poles - root, each as accurate as it can be; for k <= 2 the eigenvector in their place. (dlaed4) False where it does
+// not converge.
+bool SecularRoot(int64_t k, int64_t index, const double* poles, const double* z, double rho, double* gaps,
+                 double* root);
 
 // y [a.cols] = factor a^T x, x [a.rows] (dgemv).
 void TimesTransposed(double factor, const ColumnMajor& a, const double* x, double* y);

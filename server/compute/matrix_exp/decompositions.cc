@@ -6,6 +6,7 @@
 #include "server/compute/lapack.h"
 #include "server/compute/matrix_exp/skew_tridiagonal.h"
 #include "server/compute/matrix_exp/tridiagonal.h"
+#include "server/compute/tridiagonal_eigen.h"
 
 namespace attend::compute {
 namespace {
@@ -32,14 +33,7 @@ absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& po
   const lapack::Tridiagonal to{values, beside.as<double>(), beside.as<double>() + n};
   const lapack::ColumnMajor matrix{a, n, n, n};
   if (auto done = ReduceToTridiagonal(executor, pool, matrix, to); !done.ok()) return done;
-  {
-    const runtime::Buffer work = Doubles(pool, lapack::TridiagonalWork(n));
-    const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(3 + 5 * n));
-    const bool converged =
-        lapack::TridiagonalEigen(n, values, to.subdiagonal, vectors, work.as<double>(), integers.as<int>());
-    if (auto done = Converged(converged, "dstedc"); !done.ok()) return done;
-  }
-  if (auto wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
+  if (auto done = TridiagonalEigen(executor, pool, n, values, to.subdiagonal, vectors); !done.ok()) return done;
   return ApplyTridiagonalReflectors(executor, pool, matrix, to.factors, {vectors, n, n, n});
 }
 
@@ -74,8 +68,9 @@ absl::Status LowerBidiagonalSvd(runtime::Executor& executor, runtime::BufferPool
 
 double DecompositionBytes(int64_t n) {
   const auto size = static_cast<double>(n);
-  return 8 * (static_cast<double>(lapack::TridiagonalWork(n)) + 8 * size) +
-         std::max(TridiagonalBytes(n), SkewTridiagonalBytes(n));
+  const double skew = 8 * size * size + std::max(TridiagonalBytes(n), SkewTridiagonalBytes(n));
+  const double bidiagonal = 8 * static_cast<double>(lapack::BidiagonalWork((n + 1) / 2)) + 16 * size;
+  return 16 * size + std::max({TridiagonalEigenBytes(n), TridiagonalBytes(n), skew, bidiagonal});
 }
 
 }  // namespace attend::compute

@@ -1,4 +1,4 @@
-// The decompositions that exponentials of symmetric and skew-symmetric matrices need, by LAPACK. Thread-safe.
+// The decompositions that exponentials of symmetric and skew-symmetric matrices need. Thread-safe.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_DECOMPOSITIONS_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_DECOMPOSITIONS_H_
 
@@ -14,8 +14,8 @@ namespace attend::compute {
 // RESOURCE_EXHAUSTED for n > 32768 (LAPACK counts in 32 bits), INTERNAL where an iteration does not converge.
 
 // a [n, n] symmetric = vectors^T diag(values) vectors; values ascend, row i of vectors [n, n] is the eigenvector of
-// values[i]. Overwrites a. Householder reduction to tridiagonal form and back in panels on the executor's threads
-// (dlatrd, dormqr), divide and conquer between them in one call on the calling thread (dstedc).
+// values[i]. Overwrites a. Householder reduction to tridiagonal form and back in panels (dlatrd, dormqr), divide and
+// conquer between them (tridiagonal_eigen.h), all on the executor's threads.
 absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
                             double* values, double* vectors);
 
