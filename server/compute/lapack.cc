@@ -12,8 +12,11 @@ void dlabrd_(const int* m, const int* n, const int* nb, double* a, const int* ld
              double* taup, double* x, const int* ldx, double* y, const int* ldy);
 void dgebd2_(const int* m, const int* n, double* a, const int* lda, double* d, double* e, double* tauq, double* taup,
              double* work, int* info);
-void dbdsdc_(const char* uplo, const char* compq, const int* n, double* d, double* e, double* u, const int* ldu,
-             double* vt, const int* ldvt, double* q, int* iq, double* work, int* iwork, int* info, size_t, size_t);
+void dlasdq_(const char* uplo, const int* sqre, const int* n, const int* ncvt, const int* nru, const int* ncc,
+             double* d, double* e, double* vt, const int* ldvt, double* u, const int* ldu, double* c, const int* ldc,
+             double* work, int* info, size_t);
+void dlasd4_(const int* n, const int* i, const double* d, const double* z, double* delta, const double* rho,
+             double* sigma, double* work, int* info);
 void dlatrd_(const char* uplo, const int* n, const int* nb, double* a, const int* lda, double* e, double* tau,
              double* w, const int* ldw, size_t);
 void dsytd2_(const char* uplo, const int* n, double* a, const int* lda, double* d, double* e, double* tau, int* info,
@@ -69,17 +72,33 @@ void Reduce(const ColumnMajor& a, const Bidiagonal& to, double* work) {
   dgebd2_(&m, &n, a.data, &lda, to.diagonal, to.superdiagonal, to.left_factors, to.right_factors, work, &info);
 }
 
-bool BidiagonalSvd(Triangle triangle, int64_t n, double* diagonal, double* beside, double* u, double* vt, double* work,
-                   int* integers) {
+bool BidiagonalQr(int64_t n, int64_t more, double* diagonal, double* beside, double* u, double* vt, double* work) {
   UseOneThread();
-  const int size = Int(n);
+  const int size = Int(n), columns = Int(n + more), sqre = Int(more), none = 0, one = 1;
+  double unused = 0;
   int info = 0;
-  dbdsdc_(triangle == Triangle::kUpper ? "U" : "L", u == nullptr ? "N" : "I", &size, diagonal, beside, u, &size, vt,
-          &size, nullptr, nullptr, work, integers, &info, 1, 1);
+  dlasdq_("U", &sqre, &size, &columns, &size, &none, diagonal, beside, vt, &columns, u, &size, &unused, &one, work,
+          &info, 1);
   return info == 0;
 }
 
-int64_t BidiagonalWork(int64_t n) { return 3 * n * n + 4 * n; }
+bool BidiagonalValues(int64_t n, double* diagonal, double* beside, double* work) {
+  UseOneThread();
+  const int size = Int(n), none = 0, one = 1;
+  double unused = 0;
+  int info = 0;
+  dlasdq_("U", &none, &size, &none, &none, &none, diagonal, beside, &unused, &one, &unused, &size, &unused, &one, work,
+          &info, 1);
+  return info == 0;
+}
+
+bool SingularSecularRoot(int64_t k, int64_t index, const double* poles, const double* z, double rho, double* gaps,
+                         double* sums, double* root) {
+  const int size = Int(k), which = Int(index + 1);
+  int info = 0;
+  dlasd4_(&size, &which, poles, z, gaps, &rho, root, sums, &info);
+  return info == 0;
+}
 
 void ApplyLeftReflectors(const ColumnMajor& a, const double* factors, const ColumnMajor& c, double* work) {
   ApplyQ("N", a, factors, c, work);

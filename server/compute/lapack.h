@@ -36,13 +36,19 @@ void ReducePanel(const ColumnMajor& a, int64_t panel, const Bidiagonal& to, doub
 // All of a (rows >= cols), without blocks (dgebd2). work: [rows + cols].
 void Reduce(const ColumnMajor& a, const Bidiagonal& to, double* work);
 
-// The singular values of a bidiagonal matrix [n, n] into `diagonal`, largest first; destroys `beside`, what stands
-// above the diagonal (upper) or below it (lower). u, vt [n, n], or null: only the values. work: BidiagonalWork(n)
-// doubles; integers: 8 n. (dbdsdc) False where it does not converge.
-enum class Triangle { kUpper, kLower };
-bool BidiagonalSvd(Triangle triangle, int64_t n, double* diagonal, double* beside, double* u, double* vt, double* work,
-                   int* integers);
-int64_t BidiagonalWork(int64_t n);
+// The singular values of an upper bidiagonal matrix [n, n + more], more 0 or 1, into `diagonal`; destroys `beside`,
+// what stands above the diagonal [n - 1 + more]. Column i of u [n, n], row i of vt [n + more, n + more], both
+// contiguous and given as identities, become the vectors of diagonal[i]. work: 4 (n + more). (dlasdq) False where it
+// does not converge.
+bool BidiagonalQr(int64_t n, int64_t more, double* diagonal, double* beside, double* u, double* vt, double* work);
+// The values alone, of a matrix [n, n]: some n^2 operations. work: 4 n. (dlasdq)
+bool BidiagonalValues(int64_t n, double* diagonal, double* beside, double* work);
+
+// The square root of the index-th eigenvalue, from below, of diag(poles^2) + rho z z^T: poles [k] ascending from 0, rho
+// > 0, |z| = 1. gaps [k] = poles - root and sums [k] = poles + root, each as accurate as it can be. (dlasd4) False
+// where it does not converge.
+bool SingularSecularRoot(int64_t k, int64_t index, const double* poles, const double* z, double rho, double* gaps,
+                         double* sums, double* root);
 
 // c = Q c or P c, from the reflectors that ReducePanel and Reduce left in a (dormqr, dormlq). c is [a.rows, k] for Q,
 // [a.cols, k] for P. work: ApplyWork(k).
@@ -76,9 +82,9 @@ void ReduceSymmetric(const ColumnMajor& a, const Tridiagonal& to);
 // column by column, ld apart. work: 2 n. (dsteqr) False where it does not converge.
 bool TridiagonalQr(int64_t n, double* diagonal, double* subdiagonal, double* vectors, int64_t ld, double* work);
 
-// The index-th eigenvalue, from below, of diag(poles) + rho z z^T, poles [k] ascending, rho > 0, |z| about 1; gaps [k] =
-// poles - root, each as accurate as it can be; for k <= 2 the eigenvector in their place. (dlaed4) False where it does
-// not converge.
+// The index-th eigenvalue, from below, of diag(poles) + rho z z^T, poles [k] ascending, rho > 0, |z| about 1; gaps [k]
+// = poles - root, each as accurate as it can be; for k <= 2 the eigenvector in their place. (dlaed4) False where it
+// does not converge.
 bool SecularRoot(int64_t k, int64_t index, const double* poles, const double* z, double rho, double* gaps,
                  double* root);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "server/compute/lapack.h"
+#include "server/compute/merge_vectors.h"
 #include "server/compute/panels.h"
 #include "server/compute/tridiagonal_merge.h"
 
@@ -16,13 +17,13 @@ namespace {
 constexpr int64_t kLeaf = 24;
 constexpr int64_t kSubtree = 256;  // solved by one thread: some milliseconds
 
-struct Part {
+struct Span {
   int64_t begin;
   int64_t size;
 };
 
 struct Join {
-  Part part;
+  Span span;
   double beside;  // what stood between the halves
 };
 
@@ -64,7 +65,7 @@ class DivideAndConquer {
     int64_t begin = 0;
     for (int64_t i = 0; i < n_; ++i) {
       if (i + 1 < n_ && !IsNegligible(i)) continue;
-      const Part block{begin, i + 1 - begin};
+      const Span block{begin, i + 1 - begin};
       blocks_.push_back(block);
       exponents_.push_back(ScaleToOne(block));
       DivideBlock(block);
@@ -78,7 +79,7 @@ class DivideAndConquer {
   }
 
   // By a power of two, which rounds nothing that counts.
-  int ScaleToOne(const Part& block) {
+  int ScaleToOne(const Span& block) {
     double largest = 0;
     for (int64_t i = block.begin; i < block.begin + block.size; ++i) {
       largest = std::max(largest, std::fabs(diagonal_[i]));
@@ -93,21 +94,21 @@ class DivideAndConquer {
     return exponent;
   }
 
-  void DivideBlock(const Part& part) {
-    if (part.size <= kSubtree) {
-      subtrees_.push_back(part);
+  void DivideBlock(const Span& span) {
+    if (span.size <= kSubtree) {
+      subtrees_.push_back(span);
       return;
     }
-    const double beside = Tear(part);
-    const int64_t first = FirstHalf(part.size);
-    DivideBlock({part.begin, first});
-    DivideBlock({part.begin + first, part.size - first});
-    joins_.push_back({part, beside});
+    const double beside = Tear(span);
+    const int64_t first = FirstHalf(span.size);
+    DivideBlock({span.begin, first});
+    DivideBlock({span.begin + first, span.size - first});
+    joins_.push_back({span, beside});
   }
 
   // Takes the correction of rank one that joins the halves off the diagonal.
-  double Tear(const Part& part) {
-    const int64_t at = part.begin + FirstHalf(part.size);
+  double Tear(const Span& span) {
+    const int64_t at = span.begin + FirstHalf(span.size);
     const double beside = subdiagonal_[at - 1];
     diagonal_[at - 1] -= std::fabs(beside);
     diagonal_[at] -= std::fabs(beside);
@@ -118,80 +119,54 @@ class DivideAndConquer {
     const double size = static_cast<double>(std::min(n_, kSubtree));
     return executor_.ForEachTile(
         static_cast<int64_t>(subtrees_.size()), 4 * size * size * size, [&](int64_t index, int) {
-          const Part& part = subtrees_[static_cast<size_t>(index)];
-          const runtime::Buffer work = pool_.AllocateArray<double>(static_cast<size_t>(MergeWork(part.size)));
-          return SolveSubtree(part, work.as<double>());
+          const Span& span = subtrees_[static_cast<size_t>(index)];
+          const runtime::Buffer work = pool_.AllocateArray<double>(static_cast<size_t>(MergeWork(span.size)));
+          return SolveSubtree(span, work.as<double>());
         });
   }
 
-  absl::Status SolveSubtree(const Part& part, double* work) {
-    if (part.size <= kLeaf) return SolveLeaf(part, work);
-    const double beside = Tear(part);
-    const int64_t first = FirstHalf(part.size);
-    if (auto done = SolveSubtree({part.begin, first}, work); !done.ok()) return done;
-    if (auto done = SolveSubtree({part.begin + first, part.size - first}, work); !done.ok()) return done;
+  absl::Status SolveSubtree(const Span& span, double* work) {
+    if (span.size <= kLeaf) return SolveLeaf(span, work);
+    const double beside = Tear(span);
+    const int64_t first = FirstHalf(span.size);
+    if (auto done = SolveSubtree({span.begin, first}, work); !done.ok()) return done;
+    if (auto done = SolveSubtree({span.begin + first, span.size - first}, work); !done.ok()) return done;
     runtime::InlineExecutor alone(executor_.cancellation());
-    return Merge(alone, HalvesOf(part), beside, work);
+    return Merge(alone, HalvesOf(span), beside, work);
   }
 
-  absl::Status SolveLeaf(const Part& part, double* work) {
-    std::iota(order_.begin() + part.begin, order_.begin() + part.begin + part.size, 0);
-    const bool converged = lapack::TridiagonalQr(part.size, diagonal_ + part.begin, subdiagonal_ + part.begin,
-                                                 vectors_.row(part.begin) + part.begin, n_, work);
+  absl::Status SolveLeaf(const Span& span, double* work) {
+    std::iota(order_.begin() + span.begin, order_.begin() + span.begin + span.size, 0);
+    const bool converged = lapack::TridiagonalQr(span.size, diagonal_ + span.begin, subdiagonal_ + span.begin,
+                                                 vectors_.row(span.begin) + span.begin, n_, work);
     return converged ? absl::OkStatus() : NotConverged();
   }
 
   absl::Status JoinSubtrees() {
     if (joins_.empty()) return absl::OkStatus();
     int64_t largest = 0;
-    for (const Join& join : joins_) largest = std::max(largest, join.part.size);
+    for (const Join& join : joins_) largest = std::max(largest, join.span.size);
     const runtime::Buffer work = pool_.AllocateArray<double>(static_cast<size_t>(MergeWork(largest)));
     for (const Join& join : joins_) {
-      if (auto done = Merge(executor_, HalvesOf(join.part), join.beside, work.as<double>()); !done.ok()) return done;
+      if (auto done = Merge(executor_, HalvesOf(join.span), join.beside, work.as<double>()); !done.ok()) return done;
     }
     return absl::OkStatus();
   }
 
-  Halves HalvesOf(const Part& part) {
-    return {Matrix<double>(vectors_.row(part.begin) + part.begin, part.size, part.size, n_), diagonal_ + part.begin,
-            order_.data() + part.begin, FirstHalf(part.size)};
+  Halves HalvesOf(const Span& span) {
+    return {Matrix<double>(vectors_.row(span.begin) + span.begin, span.size, span.size, n_), diagonal_ + span.begin,
+            order_.data() + span.begin, FirstHalf(span.size)};
   }
 
-  // Values ascending, vectors with them: along the cycles of the permutation, in bands of columns.
+  // Values ascending, vectors with them.
   absl::Status Sort() {
     std::vector<int> rows(static_cast<size_t>(n_));
     std::iota(rows.begin(), rows.end(), 0);
     std::stable_sort(rows.begin(), rows.end(), [this](int a, int b) { return diagonal_[a] < diagonal_[b]; });
-    if (std::is_sorted(rows.begin(), rows.end())) return absl::OkStatus();
     std::vector<double> values(rows.size());
     for (size_t i = 0; i < rows.size(); ++i) values[i] = diagonal_[rows[i]];
     std::copy(values.begin(), values.end(), diagonal_);
-    const std::vector<std::vector<int>> cycles = Cycles(rows);
-    return ForEachBand(executor_, n_, n_, [&](int64_t begin, int64_t end) {
-      std::vector<double> kept(static_cast<size_t>(end - begin));
-      for (const std::vector<int>& cycle : cycles) {
-        std::copy_n(vectors_.row(cycle[0]) + begin, end - begin, kept.begin());
-        for (size_t i = 0; i + 1 < cycle.size(); ++i) {
-          std::copy_n(vectors_.row(cycle[i + 1]) + begin, end - begin, vectors_.row(cycle[i]) + begin);
-        }
-        std::copy_n(kept.begin(), end - begin, vectors_.row(cycle.back()) + begin);
-      }
-    });
-  }
-
-  // Row cycle[i] is to become what row cycle[i + 1] is.
-  static std::vector<std::vector<int>> Cycles(const std::vector<int>& rows) {
-    std::vector<std::vector<int>> cycles;
-    std::vector<bool> seen(rows.size());
-    for (size_t i = 0; i < rows.size(); ++i) {
-      std::vector<int> cycle;
-      for (size_t at = i; !seen[at]; at = static_cast<size_t>(rows[at])) {
-        seen[at] = true;
-        cycle.push_back(static_cast<int>(at));
-      }
-      if (cycle.size() > 1) cycles.push_back(std::move(cycle));
-    }
-    return cycles;
+    return PermuteRows(executor_, rows, vectors_);
   }
 
   runtime::Executor& executor_;
@@ -201,9 +176,9 @@ class DivideAndConquer {
   double* const subdiagonal_;
   const Matrix<double> vectors_;
   std::vector<int> order_;  // [n], of each part: its rows by ascending value
-  std::vector<Part> blocks_;
+  std::vector<Span> blocks_;
   std::vector<int> exponents_;  // of blocks_
-  std::vector<Part> subtrees_;
+  std::vector<Span> subtrees_;
   std::vector<Join> joins_;  // halves before wholes
 };
 

@@ -24,10 +24,10 @@ absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& po
 absl::Status SkewTridiagonal(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
                              double* subdiagonal);
 
-// The singular value decomposition ut^T diag(values) v^T of a lower bidiagonal matrix [n, n]; ut, v [n, n]; values (in:
-// the diagonal) descend; overwrites subdiagonal [n - 1]. One call on the calling thread (dbdsdc).
+// The singular value decomposition ut^T diag(values) vt of a lower bidiagonal matrix [n, n]; ut, vt [n, n]; values (in:
+// the diagonal) descend; overwrites subdiagonal [n - 1]. On the executor's threads (bidiagonal_svd.h).
 absl::Status LowerBidiagonalSvd(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* values,
-                                double* subdiagonal, double* ut, double* v);
+                                double* subdiagonal, double* ut, double* vt);
 
 // Bytes of working memory beyond the arguments: of the first two at n, of the third at (n + 1) / 2.
 double DecompositionBytes(int64_t n);
