@@ -1,6 +1,6 @@
-// The LAPACK routines of OpenBLAS that we use, in double (but those of lie/lapack_nonsymmetric.h), with workspaces in
-// the caller's memory. Matrices are COLUMN-major, as LAPACK has them: entry (i, j) at data[i + j * ld]. Thread-safe;
-// each call runs on the calling thread. REQUIRES: dimensions of at least 1 that fit in int; finite entries.
+// The LAPACK routines of OpenBLAS that we use, in double, with workspaces in the caller's memory. Matrices are
+// COLUMN-major, as LAPACK has them: entry (i, j) at data[i + j * ld]. Thread-safe; each call runs on the calling
+// thread. REQUIRES: dimensions of at least 1 that fit in int; finite entries.
 #ifndef ATTEND_SERVER_COMPUTE_LAPACK_H_
 #define ATTEND_SERVER_COMPUTE_LAPACK_H_
 
@@ -94,6 +94,59 @@ void TimesTransposed(double factor, const ColumnMajor& a, const double* x, doubl
 // As Qr, of a's columns in an order such that |R_kk| falls; pivots: [cols]. work: PivotedQrWork(cols). (dgeqp3)
 void PivotedQr(const ColumnMajor& a, int* pivots, double* factors, double* work);
 int64_t PivotedQrWork(int64_t cols);
+
+// Rows and columns [begin, end) of a matrix whose other rows and columns are triangular already.
+struct ActiveRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+// Permutes a [n, n], n >= 1, so that eigenvalues which stand alone come first and last; kScaled also scales the rest by
+// powers of two so that rows and columns have similar norms. permutation: [n], for Unbalance. (dgebal)
+enum class Balancing { kPermuted, kScaled };
+ActiveRange Balance(Balancing balancing, const ColumnMajor& a, double* permutation);
+// Rows of z [n, .] back where they were before they were permuted. (dgebak)
+void Unbalance(const ActiveRange& range, const double* permutation, const ColumnMajor& z);
+
+// Columns [begin, begin + panel) of a [n, n], active in rows and columns [begin, end), to Hessenberg form, with y
+// [end, panel], ld end, and t [panel, panel] such that the rest of a is then still to become (I - V t^T V^T) (a - y
+// V^T). factors: [panel]. (dlahr2)
+void ReduceHessenbergPanel(const ColumnMajor& a, const ActiveRange& range, int64_t panel, double* factors, double* t,
+                           double* y);
+// y [rows, panel] = y V^T, with V the first `panel` rows of reflectors in v [., panel], unit lower triangular. (dtrmm)
+void TimesUnitLowerTransposed(const ColumnMajor& v, const ColumnMajor& y);
+// c = (I - V t^T V^T) c. work: c.cols * v.cols. (dlarfb)
+void ApplyBlockReflectorTransposed(const ColumnMajor& v, const double* t, const ColumnMajor& c, double* work);
+// The rest of a without panels. work: a.cols. (dgehd2)
+void ReduceHessenberg(const ColumnMajor& a, const ActiveRange& range, double* factors, double* work);
+
+// A Hessenberg matrix h [n, n] on its way to its real Schur form. z [n, n], which is turned along, and what of h stands
+// outside the active range count where z.data is set; otherwise eigenvalues alone are wanted.
+struct HessenbergQr {
+  ColumnMajor h;
+  ColumnMajor z;
+  double* real = nullptr;       // [n], eigenvalues as they come and shifts
+  double* imaginary = nullptr;  // [n]
+};
+
+// All at once, for small ranges. (dlahqr) False where it does not converge.
+bool SmallSchur(const HessenbergQr& qr, const ActiveRange& range);
+
+// Aggressive early deflation in the last `window` rows of the range. work: DeflationWork(n, window). (dlaqr3)
+struct Deflation {
+  int64_t deflated = 0;  // eigenvalues, the last of the range
+  int64_t shifts = 0;    // where the undeflated ones before them stand in real and imaginary
+};
+Deflation DeflateEarly(const HessenbergQr& qr, const ActiveRange& range, int64_t window, double* work);
+int64_t DeflationWork(int64_t n, int64_t window);
+
+// One sweep of small bulges with the shifts real[at], .., real[at + shifts - 1], shifts even, pairs adjacent. work:
+// SweepWork(n, shifts). (dlaqr5)
+void Sweep(const HessenbergQr& qr, const ActiveRange& range, int64_t at, int64_t shifts, double* work);
+int64_t SweepWork(int64_t n, int64_t shifts);
+
+// The eigenvalues of a real 2 x 2 matrix [a, b; c, d], a pair or two real ones. (dlanv2)
+void EigenvaluesOfTwo(double a, double b, double c, double d, double* real, double* imaginary);
 
 }  // namespace attend::compute::lapack
 

@@ -66,7 +66,7 @@ absl::Status Diagnose(runtime::Executor& executor, runtime::BufferPool& pool, co
   if (structure.closed_classes > 1) {
     chain.second_modulus = 1;
     chain.mixing = Mixing::kReducible;
-    return n > kLargestSpectrum ? absl::OkStatus() : SortedEigenvalues(pool, s, chain.eigenvalues);
+    return n > kLargestSpectrum ? absl::OkStatus() : SortedEigenvalues(executor, pool, s, chain.eigenvalues);
   }
   absl::Status done = StationaryDistribution(executor.cancellation(), pool, s, structure.closed, chain.stationary);
   if (!done.ok()) return done;

@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "server/compute/lie/arnoldi.h"
-#include "server/compute/lie/lapack_nonsymmetric.h"
+#include "server/compute/lie/real_schur.h"
 
 namespace attend::compute {
 namespace {
@@ -24,13 +24,13 @@ double SecondModulus(const std::vector<std::complex<double>>& eigenvalues) {
 
 }  // namespace
 
-absl::Status SortedEigenvalues(runtime::BufferPool& pool, const Matrix<const double>& s,
+absl::Status SortedEigenvalues(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& s,
                                std::vector<std::complex<double>>& eigenvalues) {
   const int64_t n = s.rows;
   const runtime::Buffer buffer = pool.AllocateArray<double>(static_cast<size_t>(n * n));
   // LAPACK reads the transpose, which has the same eigenvalues.
   for (int64_t i = 0; i < n; ++i) std::copy_n(s.row(i), n, buffer.as<double>() + i * n);
-  absl::Status done = Eigenvalues(n, buffer.as<double>(), eigenvalues);
+  absl::Status done = Eigenvalues(executor, pool, n, buffer.as<double>(), eigenvalues);
   std::sort(eigenvalues.begin(), eigenvalues.end(), [](const auto& a, const auto& b) {
     return std::make_tuple(-std::abs(a), -a.real(), -a.imag()) < std::make_tuple(-std::abs(b), -b.real(), -b.imag());
   });
@@ -44,7 +44,7 @@ absl::Status SpectrumOfChain(runtime::Executor& executor, runtime::BufferPool& p
     spectrum.second_modulus = std::min(spectrum.second_modulus, 1.0);
     return done;
   }
-  absl::Status done = SortedEigenvalues(pool, s, spectrum.eigenvalues);
+  absl::Status done = SortedEigenvalues(executor, pool, s, spectrum.eigenvalues);
   if (done.ok()) spectrum.second_modulus = SecondModulus(spectrum.eigenvalues);
   return done;
 }
@@ -52,7 +52,7 @@ absl::Status SpectrumOfChain(runtime::Executor& executor, runtime::BufferPool& p
 double SpectrumWorkspaceBytes(int64_t n) {
   const auto size = static_cast<double>(n);
   if (n > kLargestSpectrum) return ArnoldiWorkspaceBytes(n);
-  return 8 * size * size + LapackNonsymmetricWorkspaceBytes(n);
+  return 8 * size * size + RealSchurWorkspaceBytes(n);
 }
 
 }  // namespace attend::compute

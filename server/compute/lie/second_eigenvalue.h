@@ -13,7 +13,7 @@
 
 namespace attend::compute {
 
-// Up to here all eigenvalues are computed: 512 take about half a second, and nothing can stop LAPACK before its end.
+// Up to here all eigenvalues are computed: 512 take about half a second.
 inline constexpr int64_t kLargestSpectrum = 512;
 
 struct Spectrum {
@@ -31,7 +31,7 @@ absl::Status SpectrumOfChain(runtime::Executor& executor, runtime::BufferPool& p
                              const std::vector<double>& pi, Spectrum& spectrum);
 
 // The eigenvalues alone, in the order above, of any s [n, n]. REQUIRES: n <= kLargestSpectrum.
-absl::Status SortedEigenvalues(runtime::BufferPool& pool, const Matrix<const double>& s,
+absl::Status SortedEigenvalues(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& s,
                                std::vector<std::complex<double>>& eigenvalues);
 
 double SpectrumWorkspaceBytes(int64_t n);
