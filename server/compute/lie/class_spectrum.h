@@ -14,7 +14,7 @@
 
 namespace attend::compute {
 
-// Up to here all eigenvalues are computed: 512 take about half a second, and nothing can stop LAPACK before its end.
+// Up to here all eigenvalues are computed: 512 take about half a second.
 inline constexpr int64_t kLargestSpectrum = 512;
 
 struct ClassSpectrum {

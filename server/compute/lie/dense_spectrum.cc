@@ -6,7 +6,7 @@
 #include "server/compute/lie/class_scaling.h"
 #include "server/compute/lie/class_spectrum.h"
 #include "server/compute/lie/eigenvalue_condition.h"
-#include "server/compute/lie/lapack_nonsymmetric.h"
+#include "server/compute/lie/real_schur.h"
 
 namespace attend::compute {
 namespace {
@@ -66,13 +66,14 @@ absl::Status DenseSpectrum(const ClassProblem& problem, ClassSpectrum& spectrum)
   const std::vector<double> log_weights = ChooseWeights(balance, states, problem.pi);
   ScaleClass(s, states, log_weights, h);
   const double norm = FrobeniusNorm(h);
-  // LAPACK reads the transpose, which has the same eigenvalues, and overwrites it.
-  if (absl::Status done = Eigenvalues(n, h.data, spectrum.eigenvalues); !done.ok()) return done;
+  // Read column by column it is the transpose, which has the same eigenvalues; and it is overwritten.
+  absl::Status done = Eigenvalues(problem.executor, problem.pool, n, h.data, spectrum.eigenvalues);
+  if (!done.ok()) return done;
   const std::complex<double> largest = Largest(spectrum.eigenvalues, problem.states.closed);
   ScaleClass(s, states, log_weights, h);
   double condition = 1;
   const Matrix<const double> scaled(h.data, n, n);
-  absl::Status done = EigenvalueCondition(problem.executor.cancellation(), scaled, largest, condition);
+  done = EigenvalueCondition(problem.executor.cancellation(), scaled, largest, condition);
   // Backward errors of the QR algorithm are a few units of roundoff of the norm.
   constexpr double kBackward = 8;
   spectrum.modulus = std::abs(largest);
@@ -82,7 +83,7 @@ absl::Status DenseSpectrum(const ClassProblem& problem, ClassSpectrum& spectrum)
 
 double DenseSpectrumBytes(int64_t n) {
   const auto size = static_cast<double>(n);
-  return 16 * size * size + EigenvalueConditionBytes(size) + LapackNonsymmetricWorkspaceBytes(n) + 128 * size;
+  return 16 * size * size + EigenvalueConditionBytes(size) + RealSchurWorkspaceBytes(n) + 128 * size;
 }
 
 }  // namespace attend::compute

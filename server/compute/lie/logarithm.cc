@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/lie/complex_schur.h"
-#include "server/compute/lie/lapack_nonsymmetric.h"
+#include "server/compute/lie/real_schur.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -96,7 +96,8 @@ absl::Status ComputeLogarithm(runtime::Executor& executor, runtime::BufferPool& 
     for (int64_t i = 0; i < n; ++i) {
       for (int64_t j = 0; j < n; ++j) schur[i + j * n] = a.row(i)[j];  // LAPACK's order
     }
-    if (absl::Status done = RealSchur(n, schur, vectors, result.eigenvalues); !done.ok()) return done;
+    absl::Status done = RealSchur(executor, pool, n, schur, vectors, result.eigenvalues);
+    if (!done.ok()) return done;
     std::copy_n(schur, size, t);
     std::copy_n(vectors, size, q);
   }
@@ -109,7 +110,7 @@ absl::Status ComputeLogarithm(runtime::Executor& executor, runtime::BufferPool& 
 
 double LogarithmWorkspaceBytes(int64_t n) {
   const auto size = static_cast<double>(n);
-  return (5 * 16 + 16) * size * size + LapackNonsymmetricWorkspaceBytes(n) + 64 * size;
+  return (5 * 16 + 16) * size * size + RealSchurWorkspaceBytes(n) + 64 * size;
 }
 
 }  // namespace attend::compute

@@ -14,7 +14,7 @@
 
 namespace attend::compute {
 
-// LAPACK's Schur form cannot be stopped before its end: some 10 s at this size.
+// Some seconds at this size.
 inline constexpr int64_t kLargestLogarithm = 1024;
 
 struct Logarithm {
@@ -27,7 +27,7 @@ struct Logarithm {
 // log [n, n] = the real logarithm of a [n, n] whose eigenvalues have imaginary parts in (-pi, pi). Where there is none,
 // `log` is not written. An eigenvalue counts as 0 where its modulus is at most n units of roundoff (2^-53) of ||a||_F.
 //
-// Schur form, TriangularLog, and back. Errors: the executor's, INTERNAL where LAPACK does not converge.
+// Schur form, TriangularLog, and back. Errors: the executor's, INTERNAL where the Schur form does not converge.
 // REQUIRES: n <= kLargestLogarithm, a finite; log does not overlap a. Memory: LogarithmWorkspaceBytes(n).
 absl::Status ComputeLogarithm(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const double>& a,
                               const Matrix<double>& log, Logarithm& result);

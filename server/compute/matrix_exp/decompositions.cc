@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "server/compute/bidiagonal_svd.h"
 #include "server/compute/lapack.h"
 #include "server/compute/matrix_exp/skew_tridiagonal.h"
 #include "server/compute/matrix_exp/tridiagonal.h"
+#include "server/compute/tridiagonal_eigen.h"
 
 namespace attend::compute {
 namespace {
@@ -13,10 +15,6 @@ namespace {
 absl::Status CheckSize(int64_t n) {
   if (n <= 32768) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat("a decomposition of ", n, " rows: at most 32768 are possible"));
-}
-
-absl::Status Converged(bool converged, const char* what) {
-  return converged ? absl::OkStatus() : absl::InternalError(absl::StrCat(what, " did not converge"));
 }
 
 runtime::Buffer Doubles(runtime::BufferPool& pool, int64_t count) {
@@ -32,14 +30,7 @@ absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& po
   const lapack::Tridiagonal to{values, beside.as<double>(), beside.as<double>() + n};
   const lapack::ColumnMajor matrix{a, n, n, n};
   if (auto done = ReduceToTridiagonal(executor, pool, matrix, to); !done.ok()) return done;
-  {
-    const runtime::Buffer work = Doubles(pool, lapack::TridiagonalWork(n));
-    const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(3 + 5 * n));
-    const bool converged =
-        lapack::TridiagonalEigen(n, values, to.subdiagonal, vectors, work.as<double>(), integers.as<int>());
-    if (auto done = Converged(converged, "dstedc"); !done.ok()) return done;
-  }
-  if (auto wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
+  if (auto done = TridiagonalEigen(executor, pool, n, values, to.subdiagonal, vectors); !done.ok()) return done;
   return ApplyTridiagonalReflectors(executor, pool, matrix, to.factors, {vectors, n, n, n});
 }
 
@@ -61,21 +52,15 @@ absl::Status SkewTridiagonal(runtime::Executor& executor, runtime::BufferPool& p
 }
 
 absl::Status LowerBidiagonalSvd(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* values,
-                                double* subdiagonal, double* ut, double* v) {
+                                double* subdiagonal, double* ut, double* vt) {
   if (absl::Status fits = CheckSize(n); !fits.ok()) return fits;
-  const runtime::Buffer work = Doubles(pool, lapack::BidiagonalWork(n));
-  const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(8 * n));
-  // LAPACK writes u and v^T column by column: read row by row they are u^T and v.
-  const bool converged = lapack::BidiagonalSvd(lapack::Triangle::kLower, n, values, subdiagonal, ut, v,
-                                               work.as<double>(), integers.as<int>());
-  if (auto done = Converged(converged, "dbdsdc"); !done.ok()) return done;
-  return executor.cancellation().Check();
+  return BidiagonalSvd(executor, pool, n, values, subdiagonal, vt, ut);  // of the transpose, which is upper
 }
 
 double DecompositionBytes(int64_t n) {
   const auto size = static_cast<double>(n);
-  return 8 * (static_cast<double>(lapack::TridiagonalWork(n)) + 8 * size) +
-         std::max(TridiagonalBytes(n), SkewTridiagonalBytes(n));
+  const double skew = 8 * size * size + std::max(TridiagonalBytes(n), SkewTridiagonalBytes(n));
+  return 16 * size + std::max({TridiagonalEigenBytes(n), TridiagonalBytes(n), skew, BidiagonalSvdBytes((n + 1) / 2)});
 }
 
 }  // namespace attend::compute

@@ -1,4 +1,4 @@
-// The decompositions that exponentials of symmetric and skew-symmetric matrices need, by LAPACK. Thread-safe.
+// The decompositions that exponentials of symmetric and skew-symmetric matrices need. Thread-safe.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_DECOMPOSITIONS_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_DECOMPOSITIONS_H_
 
@@ -14,8 +14,8 @@ namespace attend::compute {
 // RESOURCE_EXHAUSTED for n > 32768 (LAPACK counts in 32 bits), INTERNAL where an iteration does not converge.
 
 // a [n, n] symmetric = vectors^T diag(values) vectors; values ascend, row i of vectors [n, n] is the eigenvector of
-// values[i]. Overwrites a. Householder reduction to tridiagonal form and back in panels on the executor's threads
-// (dlatrd, dormqr), divide and conquer between them in one call on the calling thread (dstedc).
+// values[i]. Overwrites a. Householder reduction to tridiagonal form and back in panels (dlatrd, dormqr), divide and
+// conquer between them (tridiagonal_eigen.h), all on the executor's threads.
 absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
                             double* values, double* vectors);
 
@@ -24,10 +24,10 @@ absl::Status SymmetricEigen(runtime::Executor& executor, runtime::BufferPool& po
 absl::Status SkewTridiagonal(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* a,
                              double* subdiagonal);
 
-// The singular value decomposition ut^T diag(values) v^T of a lower bidiagonal matrix [n, n]; ut, v [n, n]; values (in:
-// the diagonal) descend; overwrites subdiagonal [n - 1]. One call on the calling thread (dbdsdc).
+// The singular value decomposition ut^T diag(values) vt of a lower bidiagonal matrix [n, n]; ut, vt [n, n]; values (in:
+// the diagonal) descend; overwrites subdiagonal [n - 1]. On the executor's threads (bidiagonal_svd.h).
 absl::Status LowerBidiagonalSvd(runtime::Executor& executor, runtime::BufferPool& pool, int64_t n, double* values,
-                                double* subdiagonal, double* ut, double* v);
+                                double* subdiagonal, double* ut, double* vt);
 
 // Bytes of working memory beyond the arguments: of the first two at n, of the third at (n + 1) / 2.
 double DecompositionBytes(int64_t n);

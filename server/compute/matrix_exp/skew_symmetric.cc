@@ -224,8 +224,8 @@ absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSkewSymmetric(runtime::Execut
   if (!done.ok()) return done;
   Bidiagonal half = SplitTridiagonal(n, subdiagonal);
   const Dense ut(even, even, pool);
-  const Dense v(even, even, pool);
-  done = LowerBidiagonalSvd(executor, pool, even, half.diagonal.data(), half.beside.data(), ut.data(), v.data());
+  const Dense vt(even, even, pool);
+  done = LowerBidiagonalSvd(executor, pool, even, half.diagonal.data(), half.beside.data(), ut.data(), vt.data());
   if (!done.ok()) return done;
   // The row of zeros has the last singular value, and it is no vector of ours.
   half.diagonal.resize(static_cast<size_t>(odd));
@@ -235,8 +235,8 @@ absl::StatusOr<std::unique_ptr<Spectral>> DecomposeSkewSymmetric(runtime::Execut
   const Matrix<double> x(basis.data(), even, n);
   const Matrix<double> y(basis.data() + even * n, odd, n);
   if (done = ParallelGemm(executor, 1.0, ut.view(), even_rows, 0.0, x); !done.ok()) return done;
-  const Operand<double> vt = Transposed(Operand<double>(v.data(), odd, odd, even));
-  if (done = ParallelGemm(executor, 1.0, vt, odd_rows, 0.0, y); !done.ok()) return done;
+  const Operand<double> odd_vt(vt.data(), odd, odd, even);
+  if (done = ParallelGemm(executor, 1.0, odd_vt, odd_rows, 0.0, y); !done.ok()) return done;
   auto skew = std::make_unique<SkewSymmetric>(std::move(basis), std::move(half.diagonal), exponent);
   LoadScaled(a, q.view());
   if (done = skew->Refine(executor, pool, q.view()); !done.ok()) return done;

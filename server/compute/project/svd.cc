@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/compute/bidiagonal_svd.h"
 #include "server/compute/project/bidiagonal.h"
 
 namespace attend::compute {
@@ -46,18 +47,13 @@ absl::Status Svd::Diagonalize(runtime::Executor& executor, runtime::BufferPool& 
   const lapack::Bidiagonal bidiagonal{values_.as<double>(), superdiagonal.as<double>(), factors_.as<double>(),
                                       factors_.as<double>() + n};
   if (auto done = ReduceToBidiagonal(executor, pool, reduced_, bidiagonal); !done.ok()) return done;
-  const bool vectors = wanted == Wanted::kVectors;
-  if (vectors) {
-    u_ = Doubles(pool, n * n);
-    vt_ = Doubles(pool, n * n);
+  if (wanted == Wanted::kValues) {
+    return BidiagonalValues(executor, pool, n, bidiagonal.diagonal, bidiagonal.superdiagonal);
   }
-  const runtime::Buffer work = Doubles(pool, vectors ? lapack::BidiagonalWork(n) : 8 * n);
-  const runtime::Buffer integers = pool.AllocateArray<int>(static_cast<size_t>(8 * n));
-  if (!lapack::BidiagonalSvd(lapack::Triangle::kUpper, n, bidiagonal.diagonal, bidiagonal.superdiagonal,
-                             u_.as<double>(), vt_.as<double>(), work.as<double>(), integers.as<int>())) {
-    return absl::InternalError("the singular value decomposition did not converge");
-  }
-  return executor.cancellation().Check();
+  u_ = Doubles(pool, n * n);
+  vt_ = Doubles(pool, n * n);
+  return BidiagonalSvd(executor, pool, n, bidiagonal.diagonal, bidiagonal.superdiagonal, u_.as<double>(),
+                       vt_.as<double>());
 }
 
 absl::Status Svd::Left(runtime::Executor& executor, runtime::BufferPool& pool, int64_t k, double* w) const {
@@ -76,17 +72,16 @@ absl::Status Svd::Left(runtime::Executor& executor, runtime::BufferPool& pool, i
 
 absl::Status Svd::Right(runtime::Executor& executor, runtime::BufferPool& pool, int64_t k, double* z) const {
   const int64_t n = a_.cols;
-  for (int64_t j = 0; j < k; ++j) {
-    for (int64_t i = 0; i < n; ++i) z[i + j * n] = vt_.as<double>()[j + i * n];  // row j of vt
-  }
+  std::copy_n(vt_.as<double>(), k * n, z);
   return ApplyReflectors(executor, pool, Side::kRight, reduced_, factors_.as<double>() + n, {z, n, k, n});
 }
 
 double SvdWorkspaceBytes(int64_t rows, int64_t cols, int workers) {
   const auto n = static_cast<double>(cols);
   const double triangular = IsTall(rows, cols) ? n * n : 0;
-  const double vectors = 2 * n * n + static_cast<double>(lapack::BidiagonalWork(cols)) + 13 * n;
-  return sizeof(double) * (triangular + vectors) + ReflectorWorkspaceBytes(rows, cols, workers);
+  const double vectors = 2 * n * n + 5 * n;
+  return sizeof(double) * (triangular + vectors) + BidiagonalSvdBytes(cols) +
+         ReflectorWorkspaceBytes(rows, cols, workers);
 }
 
 double SvdFlops(int64_t rows, int64_t cols, int64_t vectors) {

@@ -1,9 +1,9 @@
 // The singular value decomposition of a matrix in double: A = W diag(s) Z^T, by reduction to bidiagonal form and divide
-// and conquer (Gu and Eisenstat 1995, LAPACK's dbdsdc). A tall matrix is reduced to its triangular factor first (Chan
+// and conquer (Gu and Eisenstat 1995, bidiagonal_svd.h). A tall matrix is reduced to its triangular factor first (Chan
 // 1982). Vectors are made for the leading values that are asked for, not for all.
 //
-// Not thread-safe; distinct objects are independent. Cancellation is polled between panels and tiles; the divide and
-// conquer itself is one stretch.
+// Not thread-safe; distinct objects are independent. Cancellation is polled between panels and tiles; the values alone
+// of the bidiagonal matrix are one stretch (some 13 n^2 ns: 0.2 s at n = 4096).
 #ifndef ATTEND_SERVER_COMPUTE_PROJECT_SVD_H_
 #define ATTEND_SERVER_COMPUTE_PROJECT_SVD_H_
 
@@ -42,7 +42,7 @@ class Svd {
   lapack::ColumnMajor reduced_;  // what became bidiagonal: a_ or triangular_
   runtime::Buffer values_;       // [cols]
   runtime::Buffer factors_;      // left, right, and the triangular factor's: [3, cols]
-  runtime::Buffer u_, vt_;       // of the bidiagonal: [cols, cols]
+  runtime::Buffer u_, vt_;       // of the bidiagonal, vectors in rows: [cols, cols]
 };
 
 // Of one Decompose with its vectors, beside `a` and results; bytes.
