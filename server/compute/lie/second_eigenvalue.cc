@@ -23,7 +23,7 @@ class LargestOfClasses {
   }
   void Write(Spectrum& spectrum) const {
     spectrum.second_modulus = known_ ? std::min(largest_.modulus, 1.0) : -1;
-    spectrum.error = known_ ? std::max(largest_.error, most_ - largest_.modulus) : 0;
+    spectrum.error = known_ ? std::min(std::max(largest_.error, most_ - largest_.modulus), 1.0) : 0;
     spectrum.residual = known_ ? largest_.residual : 0;
   }
 

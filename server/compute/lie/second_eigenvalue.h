@@ -21,7 +21,7 @@ struct Spectrum {
   // The largest modulus but for one eigenvalue 1, in [0, 1]; 0 for n = 1; 1 where the chain has several closed classes
   // or is periodic, by its structure; -1 where it is not known.
   double second_modulus = 0;
-  double error = 0;     // estimate of |error| of second_modulus; 0 where the structure says it
+  double error = 0;     // estimate of |error| of second_modulus, at most 1; 0 where the structure says it
   double residual = 0;  // see ClassSpectrum
 };
 
