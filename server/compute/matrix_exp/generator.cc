@@ -148,8 +148,8 @@ typename GeneratorExps<T>::Member GeneratorExps<T>::Plan(const GeneratorExpJob<T
   const double unit = std::log2(member.mantissa) + member.exponent + rates_.g_exponent;
   int halvings = 0;
   const auto plan = [&] {
-    return PlanSeries(g_.rows, unit + std::log2(rates_.largest.hi) - halvings, unit + std::log2(rates_.least) - halvings,
-                      PrecisionFor<T>());
+    return PlanSeries(g_.rows, unit + std::log2(rates_.largest.hi) - halvings,
+                      unit + std::log2(rates_.least) - halvings, PrecisionFor<T>());
   };
   member.plan = plan();
   while (may_stop_short && member.plan.squarings > kExpectedSquarings) {

@@ -67,9 +67,9 @@ class GeneratorExps {
   runtime::BufferPool& pool_;
   const Matrix<const T> g_;
   bool prepared_ = false;
-  Rates rates_;             // at time 1
-  double norm_ = 0;         // |g|_1 / 2^rates_.g_exponent
-  int unit_exponent_ = 0;   // g / 2^this has its largest rate in [1/2, 1)
+  Rates rates_;                          // at time 1
+  double norm_ = 0;                      // |g|_1 / 2^rates_.g_exponent
+  int unit_exponent_ = 0;                // g / 2^this has its largest rate in [1/2, 1)
   std::optional<GeneratorChain> chain_;  // none where g = 0
 };
 

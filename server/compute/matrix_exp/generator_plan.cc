@@ -14,8 +14,8 @@ double Log2Sum(double a, double b) {
   return larger + std::log2(1 + std::exp2(std::min(a, b) - larger));
 }
 
-// The number of jumps, as log2, beyond which paths no longer matter for any entry: one is carried by at most n - 1 jumps
-// to new states, and around them about Poisson(rate) further ones.
+// The number of jumps, as log2, beyond which paths no longer matter for any entry: one is carried by at most n - 1
+// jumps to new states, and around them about Poisson(rate) further ones.
 double Log2LongestPath(int64_t n, double log2_rate) {
   const double log2_mean = Log2Sum(log2_rate, std::log2(static_cast<double>(n)));
   return Log2Sum(log2_mean, std::log2(12) + std::max(log2_mean / 2, 2.0));
