@@ -12,6 +12,7 @@
 #include "server/compute/matrix_exp/matrix_exp.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/field_reader.h"
+#include "server/rpc/leading_dimensions.h"
 #include "server/rpc/lie_reports.h"
 #include "server/rpc/return_if_error.h"
 
@@ -80,7 +81,7 @@ class MatrixExpOperation final : public Operation {
   explicit MatrixExpOperation(MatrixExpInputs inputs) : in_(std::move(inputs)) {
     const int64_t n = in_.a.dim(in_.a.rank() - 1);
     problem_.n = n;
-    problem_.batch = n == 0 ? 0 : in_.a.size() / n / n;
+    problem_.batch = MatricesOf(in_.a);
     problem_.a = in_.a.data<T>();
     problem_.times = in_.times.empty() ? std::vector<double>{1.0} : in_.times;
     problem_.structure = in_.structure;

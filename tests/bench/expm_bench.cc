@@ -28,11 +28,12 @@ constexpr const char* kType = std::is_same_v<T, float> ? "f32" : "f64";
 template <typename T>
 class ExpmSetup {
  public:
-  ExpmSetup(int64_t batch, int64_t n, std::vector<T> a) : a_(std::move(a)), out_(a_.size()) {
+  ExpmSetup(int64_t batch, int64_t n, std::vector<T> a, std::vector<double> times = {1.0})
+      : a_(std::move(a)), out_(a_.size() * times.size()) {
     problem_.batch = batch;
     problem_.n = n;
     problem_.a = a_.data();
-    problem_.times = {1.0};
+    problem_.times = std::move(times);
     result_.result = out_.data();
   }
 
@@ -117,6 +118,19 @@ void BenchGenerator(int64_t n, Figures& figures) {
   figures.Add(absl::StrCat(name, ".over_general"), Median(ours) / Median(theirs), "ratio");
 }
 
+// A generator at times 1 to 8 in one call, in times of a call at time 1.
+void BenchGeneratorTimes(int64_t n, Figures& figures) {
+  ExpmSetup<double> several(1, n, RandomGenerator<double>(n), {1, 2, 3, 4, 5, 6, 7, 8});
+  ExpmSetup<double> one(1, n, RandomGenerator<double>(n));
+  std::vector<double> ours, alone;
+  for (int i = 0; i < 9; ++i) {
+    ours.push_back(ThreadSeconds([&] { several.Run(); }));
+    alone.push_back(ThreadSeconds([&] { one.Run(); }));
+  }
+  figures.Add(absl::StrCat("expm.generator.f64.n", n, "x8times.1t.over_one_time"), Median(ours) / Median(alone),
+              "ratio");
+}
+
 }  // namespace
 
 void BenchExpm(Figures& figures) {
@@ -132,6 +146,7 @@ void BenchExpm(Figures& figures) {
   for (int64_t n : {256, 512, 1024}) BenchProducts(n, figures);
   BenchGenerator<double>(512, figures);
   BenchGenerator<float>(512, figures);
+  BenchGeneratorTimes(256, figures);
 }
 
 }  // namespace attend::bench

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -20,93 +21,28 @@ constexpr Precision PrecisionFor() {
   return std::is_same_v<T, float> ? Precision::kDouble : Precision::kDoubleDouble;
 }
 
-// (time g + largest rate I) / 2^squarings, entries >= 0.
+// (g + largest rate I) / 2^(rates.g_exponent + shift), entries >= 0.
 template <typename T>
-void FillShifted(const Matrix<const T>& g, const Rates& rates, int squarings, const WideMatrix& shifted) {
+void FillShifted(const Matrix<const T>& g, const Rates& rates, int shift, const WideMatrix& shifted) {
   const int64_t n = g.rows;
   const PowerOfTwo to_unit(-rates.g_exponent);
-  const PowerOfTwo to_step(rates.exponent - squarings);
+  const PowerOfTwo scale(-shift);
   for (int64_t i = 0; i < n; ++i) {
     double* hi = shifted.hi() + i * n;
-    const DoubleDouble diagonal = to_step((rates.largest + -rates.row[static_cast<size_t>(i)]) * rates.time_mantissa);
-    if constexpr (PrecisionFor<T>() == Precision::kDouble) {
-      for (int64_t j = 0; j < n; ++j) hi[j] = to_step(to_unit(static_cast<double>(g.row(i)[j])) * rates.time_mantissa);
-    } else {
+    for (int64_t j = 0; j < n; ++j) hi[j] = scale(to_unit(static_cast<double>(g.row(i)[j])));
+    const DoubleDouble diagonal = scale(rates.largest + -rates.row[static_cast<size_t>(i)]);
+    hi[i] = diagonal.hi;
+    if constexpr (PrecisionFor<T>() == Precision::kDoubleDouble) {
       double* lo = shifted.lo() + i * n;
-      for (int64_t j = 0; j < n; ++j) {
-        const DoubleDouble entry = to_step(ExactProduct(to_unit(g.row(i)[j]), rates.time_mantissa));
-        hi[j] = entry.hi;
-        lo[j] = entry.lo;
-      }
+      std::fill_n(lo, n, 0.0);
       lo[i] = diagonal.lo;
     }
-    hi[i] = diagonal.hi;
   }
 }
 
-// What one product may change entries by, relatively, with `squarings` to come, each of which doubles it: all products
-// together stay below a unit of roundoff.
-double ProductTolerance(int squarings) { return std::ldexp(1.0, -59 - squarings); }
-
-std::vector<DoubleDouble> InverseFactorials(int degree) {
-  std::vector<DoubleDouble> result{{1, 0}};
-  for (int k = 1; k <= degree; ++k) result.push_back(result.back() / DoubleDouble{static_cast<double>(k), 0});
-  return result;
-}
-
-void SetZero(const WideMatrix& a) {
-  const auto entries = static_cast<size_t>(a.n() * a.n());
-  std::fill_n(a.hi(), entries, 0.0);
-  if (a.precision() == Precision::kDoubleDouble) std::fill_n(a.lo(), entries, 0.0);
-}
-
-// value = sum over k <= degree of powers[0]^k / k!, rows normalized, which also takes the shift out again.
-// `powers` holds the first power and gets the others; value and spare change places as products are made.
-absl::Status SumSeries(runtime::Executor& executor, runtime::BufferPool& pool, const SeriesPlan& plan,
-                       std::vector<WideMatrix>& powers, PairAccuracy& accuracy, WideMatrix& value, WideMatrix& spare) {
-  const int64_t n = value.n();
-  for (int k = 2; k <= plan.block; ++k) {
-    powers.emplace_back(n, value.precision(), pool);
-    const auto last = powers.size() - 1;
-    if (auto done = Multiply(executor, pool, powers[last - 1], powers[0], powers[last], accuracy); !done.ok()) {
-      return done;
-    }
-  }
-  const std::vector<DoubleDouble> inverse_factorials = InverseFactorials(plan.degree());
-  SetZero(value);
-  for (int part = plan.blocks - 1; part >= 0; --part) {
-    const bool highest = part == plan.blocks - 1;
-    if (!highest) {
-      if (auto done = Multiply(executor, pool, value, powers.back(), spare, accuracy); !done.ok()) return done;
-      std::swap(value, spare);
-    }
-    const auto begin = inverse_factorials.begin() + part * plan.block;
-    const std::vector<DoubleDouble> coefficients(begin, begin + plan.block + (highest ? 1 : 0));
-    if (auto done = AddPolynomial(executor, coefficients, powers, value); !done.ok()) return done;
-  }
-  return NormalizeRows(executor, value);
-}
-
-// Squares `value` up to `squarings` times; stops where squaring changes nothing any more, which makes it `settled`.
-// `done_squarings` counts.
-absl::Status Square(runtime::Executor& executor, runtime::BufferPool& pool, int squarings, PairAccuracy& accuracy,
-                    WideMatrix& value, WideMatrix& spare, uint32_t& done_squarings, bool& settled) {
-  const double unchanged = value.precision() == Precision::kDouble ? 0x1p-44 : 0x1p-70;
-  for (int k = 0; k < squarings; ++k) {
-    accuracy.tolerance = ProductTolerance(squarings - k - 1);
-    if (auto done = Multiply(executor, pool, value, value, spare, accuracy); !done.ok()) return done;
-    if (auto done = NormalizeRows(executor, spare); !done.ok()) return done;
-    std::swap(value, spare);
-    ++done_squarings;
-    settled = Agree(spare, value, unchanged);
-    if (settled) break;
-  }
-  return absl::OkStatus();
-}
-
+// |g|_1 in units of 2^rates.g_exponent.
 template <typename T>
-absl::Status NormOne(runtime::Executor& executor, const Matrix<const T>& g, double time, const Rates& rates,
-                     double& norm) {
+absl::Status NormOne(runtime::Executor& executor, const Matrix<const T>& g, const Rates& rates, double& norm) {
   const PowerOfTwo to_unit(-rates.g_exponent);
   std::vector<double> sums(static_cast<size_t>(g.cols));
   const auto done = ForEachBand(executor, g.rows, g.cols, [&](int64_t begin, int64_t end) {
@@ -117,9 +53,7 @@ absl::Status NormOne(runtime::Executor& executor, const Matrix<const T>& g, doub
       }
     }
   });
-  double largest = 0;
-  for (double sum : sums) largest = std::max(largest, sum);
-  norm = std::min(std::ldexp(largest * rates.time_mantissa, rates.exponent), std::numeric_limits<double>::max());
+  norm = sums.empty() ? 0 : *std::max_element(sums.begin(), sums.end());
   return done;
 }
 
@@ -131,14 +65,14 @@ void SetIdentity(const Matrix<T>& result) {
   }
 }
 
-// What rounding and truncation may have cost, relatively, from the operations spent.
+// What rounding and truncation may have cost, relatively, from the operations that the result came by.
 template <typename T>
-double ErrorBound(int64_t n, const MatrixExpReport& report) {
+double ErrorBound(int64_t n, int products, int squarings) {
   const double terms = static_cast<double>(n) + 8;
   const double rounding = std::numeric_limits<T>::epsilon() / 2;
-  if (std::is_same_v<T, float>) return rounding + terms * (report.products + 1) * 0x1p-52;
-  return rounding + 0x1p-60 + report.products * ProductTolerance(0) +
-         std::min(1.0, std::ldexp(terms, static_cast<int>(report.squarings) - 100));
+  if (std::is_same_v<T, float>) return rounding + terms * (products + 1) * 0x1p-52;
+  return rounding + 0x1p-60 + products * GeneratorChain::ProductTolerance(0) +
+         std::min(1.0, std::ldexp(terms, squarings - 100));
 }
 
 template <typename T>
@@ -161,49 +95,9 @@ absl::Status MeasureResult(runtime::Executor& executor, const Matrix<T>& result,
   return done;
 }
 
-double Log2(DoubleDouble a) { return std::log2(a.hi); }
-
-// The series at 1 / 2^plan.squarings and `squarings` squarings, each product as accurate as these need. `settled`: as
-// many more would change nothing.
 template <typename T>
-absl::Status SumAndSquare(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
-                          const Rates& rates, const SeriesPlan& plan, int squarings, WideMatrix& value,
-                          WideMatrix& spare, MatrixExpReport& report, bool& settled) {
-  std::vector<WideMatrix> powers;
-  powers.emplace_back(g.rows, value.precision(), pool);
-  FillShifted(g, rates, plan.squarings, powers[0]);
-  PairAccuracy accuracy{.tolerance = ProductTolerance(squarings)};
-  if (auto done = SumSeries(executor, pool, plan, powers, accuracy, value, spare); !done.ok()) return done;
-  powers.clear();
-  report.products += static_cast<uint32_t>(plan.products());
-  report.squarings = 0;
-  if (auto done = Square(executor, pool, squarings, accuracy, value, spare, report.squarings, settled); !done.ok()) {
-    return done;
-  }
-  report.products += report.squarings;
-  return absl::OkStatus();
-}
-
-template <typename T>
-absl::Status ScaleSumSquare(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g,
-                            const Rates& rates, const Matrix<T>& result, MatrixExpReport& report) {
-  // Most chains settle within as many squarings, whatever the norm; products need not be accurate enough for more,
-  // then.
-  constexpr int kExpectedSquarings = 14;
-  const int64_t n = g.rows;
-  constexpr Precision kPrecision = PrecisionFor<T>();
-  const double unit = std::log2(rates.time_mantissa) + rates.exponent;
-  const SeriesPlan plan = PlanSeries(n, unit + Log2(rates.largest), unit + std::log2(rates.least), kPrecision);
-  WideMatrix value(n, kPrecision, pool);
-  WideMatrix spare(n, kPrecision, pool);
-  const bool may_settle = kPrecision == Precision::kDoubleDouble && plan.squarings > kExpectedSquarings;
-  bool settled = false;
-  for (int squarings : {may_settle ? kExpectedSquarings : plan.squarings, plan.squarings}) {
-    absl::Status done = SumAndSquare(executor, pool, g, rates, plan, squarings, value, spare, report, settled);
-    if (!done.ok()) return done;
-    if (settled || squarings == plan.squarings) break;
-  }
-  report.degree = static_cast<uint32_t>(plan.degree());
+absl::Status StoreValue(runtime::Executor& executor, const WideMatrix& value, const Matrix<T>& result) {
+  const int64_t n = value.n();
   return ForEachPanel(executor, n, n, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       for (int64_t j = 0; j < n; ++j) result.row(i)[j] = static_cast<T>(value.hi()[i * n + j]);
@@ -214,21 +108,122 @@ absl::Status ScaleSumSquare(runtime::Executor& executor, runtime::BufferPool& po
 }  // namespace
 
 template <typename T>
-absl::Status GeneratorExp(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g, double time,
-                          const Matrix<T>& result, MatrixExpReport& report) {
-  report = MatrixExpReport{};
-  report.structure = MatrixStructure::kGenerator;
-  const Rates rates = MeasureRates(g, time);
-  if (time == 0 || rates.largest.hi == 0) {
-    SetIdentity(result);
-  } else {
-    if (auto done = NormOne(executor, g, time, rates, report.norm1); !done.ok()) return done;
-    if (auto done = ScaleSumSquare(executor, pool, g, rates, result, report); !done.ok()) return done;
-    report.error_bound = ErrorBound<T>(g.rows, report);
+struct GeneratorExps<T>::Member {
+  const GeneratorExpJob<T>* job = nullptr;
+  SeriesPlan plan;
+  double mantissa = 0;  // of the step, the time of the chain's start: mantissa 2^exponent / 2^unit_exponent_
+  int exponent = 0;
+  bool has_to_settle = false;  // within plan.squarings, which stop short of the time
+
+  auto Start() const { return std::make_tuple(plan.horizon, mantissa, exponent, plan.block, plan.blocks); }
+  bool operator<(const Member& other) const {
+    return std::make_tuple(Start(), plan.squarings) < std::make_tuple(other.Start(), other.plan.squarings);
   }
-  return MeasureResult(executor, result, report);
+};
+
+template <typename T>
+GeneratorExps<T>::GeneratorExps(runtime::BufferPool& pool, const Matrix<const T>& g) : pool_(pool), g_(g) {}
+
+template <typename T>
+absl::Status GeneratorExps<T>::Prepare(runtime::Executor& executor) {
+  if (prepared_) return absl::OkStatus();
+  rates_ = MeasureRates(g_, 1.0);
+  int shift = 0;
+  std::frexp(rates_.largest.hi, &shift);
+  unit_exponent_ = rates_.g_exponent + shift;
+  if (auto done = NormOne(executor, g_, rates_, norm_); !done.ok()) return done;
+  if (rates_.largest.hi > 0) {
+    chain_.emplace(g_.rows, PrecisionFor<T>(), pool_);
+    FillShifted(g_, rates_, shift, chain_->shifted());
+  }
+  prepared_ = true;
+  return absl::OkStatus();
 }
 
+template <typename T>
+typename GeneratorExps<T>::Member GeneratorExps<T>::Plan(const GeneratorExpJob<T>& job, bool may_stop_short) const {
+  Member member;
+  member.job = &job;
+  member.mantissa = std::frexp(job.time, &member.exponent);
+  const double unit = std::log2(member.mantissa) + member.exponent + rates_.g_exponent;
+  int halvings = 0;
+  const auto plan = [&] {
+    return PlanSeries(g_.rows, unit + std::log2(rates_.largest.hi) - halvings,
+                      unit + std::log2(rates_.least) - halvings, PrecisionFor<T>());
+  };
+  member.plan = plan();
+  while (may_stop_short && member.plan.squarings > kExpectedSquarings) {
+    ++halvings;
+    member.plan = plan();
+  }
+  member.has_to_settle = halvings > 0;
+  member.exponent += unit_exponent_ - halvings - member.plan.squarings;
+  return member;
+}
+
+template <typename T>
+absl::Status GeneratorExps<T>::RunChains(runtime::Executor& executor, std::vector<Member> members,
+                                         std::vector<const GeneratorExpJob<T>*>& unsettled) {
+  std::sort(members.begin(), members.end());
+  for (size_t k = 0; k < members.size(); ++k) {
+    const Member& member = members[k];
+    MatrixExpReport& report = *member.job->report;
+    if (k == 0 || members[k - 1].Start() != member.Start()) {
+      const double factor = std::ldexp(member.mantissa, member.exponent);
+      if (auto done = chain_->Start(executor, member.plan, factor, report.products); !done.ok()) return done;
+    }
+    const int before = chain_->squarings();
+    if (auto done = chain_->SquareTo(executor, member.plan.squarings, report.products); !done.ok()) return done;
+    report.squarings += static_cast<uint32_t>(chain_->squarings() - before);
+    if (member.has_to_settle && !chain_->settled()) {
+      unsettled.push_back(member.job);
+      continue;
+    }
+    report.degree = static_cast<uint32_t>(member.plan.degree());
+    const int products = member.plan.products() + chain_->squarings();
+    report.error_bound = ErrorBound<T>(g_.rows, products, chain_->squarings());
+    if (auto done = StoreValue(executor, chain_->value(), member.job->result); !done.ok()) return done;
+  }
+  return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status GeneratorExps<T>::Run(runtime::Executor& executor, const std::vector<GeneratorExpJob<T>>& jobs) {
+  if (auto done = Prepare(executor); !done.ok()) return done;
+  std::vector<Member> members;
+  for (const GeneratorExpJob<T>& job : jobs) {
+    *job.report = MatrixExpReport{};
+    job.report->structure = MatrixStructure::kGenerator;
+    if (job.time == 0 || !chain_) {
+      SetIdentity(job.result);
+      continue;
+    }
+    int exponent = 0;
+    const double mantissa = std::frexp(job.time, &exponent);
+    job.report->norm1 =
+        std::min(std::ldexp(norm_ * mantissa, exponent + rates_.g_exponent), std::numeric_limits<double>::max());
+    members.push_back(Plan(job, PrecisionFor<T>() == Precision::kDoubleDouble));
+  }
+  std::vector<const GeneratorExpJob<T>*> unsettled;
+  if (auto done = RunChains(executor, std::move(members), unsettled); !done.ok()) return done;
+  members.clear();
+  for (const GeneratorExpJob<T>* job : unsettled) members.push_back(Plan(*job, false));
+  if (auto done = RunChains(executor, std::move(members), unsettled); !done.ok()) return done;
+  if (chain_) chain_->Stop();
+  for (const GeneratorExpJob<T>& job : jobs) {
+    if (auto done = MeasureResult(executor, job.result, *job.report); !done.ok()) return done;
+  }
+  return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status GeneratorExp(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g, double time,
+                          const Matrix<T>& result, MatrixExpReport& report) {
+  return GeneratorExps<T>(pool, g).Run(executor, {{time, result, &report}});
+}
+
+template class GeneratorExps<float>;
+template class GeneratorExps<double>;
 template absl::Status GeneratorExp(runtime::Executor&, runtime::BufferPool&, const Matrix<const float>&, double,
                                    const Matrix<float>&, MatrixExpReport&);
 template absl::Status GeneratorExp(runtime::Executor&, runtime::BufferPool&, const Matrix<const double>&, double,

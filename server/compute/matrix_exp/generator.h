@@ -4,9 +4,13 @@
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_GENERATOR_H_
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "server/compute/gemm.h"
+#include "server/compute/matrix_exp/generator_chain.h"
+#include "server/compute/matrix_exp/generator_rates.h"
 #include "server/compute/matrix_exp/matrix_exp.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/executor.h"
@@ -27,6 +31,47 @@ namespace attend::compute {
 template <typename T>
 absl::Status GeneratorExp(runtime::Executor& executor, runtime::BufferPool& pool, const Matrix<const T>& g, double time,
                           const Matrix<T>& result, MatrixExpReport& report);
+
+// A result exp(time g) [n, n] to be computed.
+template <typename T>
+struct GeneratorExpJob {
+  double time = 0;
+  Matrix<T> result;
+  MatrixExpReport* report = nullptr;
+};
+
+// The same at several times, which share what they can: the powers of the shifted generator, and times a power of two
+// apart the squarings, where they take steps of one length. Each result has the bits that it has alone, whatever else
+// was asked for. A report's `products` and `squarings` are those that its time took beyond the times before it, in an
+// order of our own; its `error_bound` is that of the time alone. Not thread-safe. Memory: as above at any number of
+// times; up to 5 matrices stay between runs.
+template <typename T>
+class GeneratorExps {
+ public:
+  // REQUIRES: g [n, n] outlives this.
+  GeneratorExps(runtime::BufferPool& pool, const Matrix<const T>& g);
+
+  absl::Status Run(runtime::Executor& executor, const std::vector<GeneratorExpJob<T>>& jobs);
+
+ private:
+  struct Member;  // of a chain: a job, and where it is found
+
+  absl::Status Prepare(runtime::Executor& executor);
+  // `may_stop_short`: a time that more squarings are needed for than most chains take to settle is given a chain that
+  // ends there.
+  Member Plan(const GeneratorExpJob<T>& job, bool may_stop_short) const;
+  // `unsettled` gets the jobs whose chains ended short of them without settling.
+  absl::Status RunChains(runtime::Executor& executor, std::vector<Member> members,
+                         std::vector<const GeneratorExpJob<T>*>& unsettled);
+
+  runtime::BufferPool& pool_;
+  const Matrix<const T> g_;
+  bool prepared_ = false;
+  Rates rates_;                          // at time 1
+  double norm_ = 0;                      // |g|_1 / 2^rates_.g_exponent
+  int unit_exponent_ = 0;                // g / 2^this has its largest rate in [1/2, 1)
+  std::optional<GeneratorChain> chain_;  // none where g = 0
+};
 
 // out [n, p] = exp(time * g) b [n, p] without forming exp(time * g): uniformization, products of g with [n, p] only,
 // about time * max |g_ii| of them, fewer where the product settles first. Prefer GeneratorExp where the estimates below

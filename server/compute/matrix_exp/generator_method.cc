@@ -19,14 +19,20 @@ template <typename T>
 class GeneratorMethod final : public GeneralMethod<T> {
  public:
   GeneratorMethod(runtime::BufferPool& pool, const Matrix<const T>& a)
-      : GeneralMethod<T>(pool, a), row_sum_(GeneratorRowSum(a).value_or(0)) {
+      : GeneralMethod<T>(pool, a), exps_(pool, a), row_sum_(GeneratorRowSum(a).value_or(0)) {
     for (int64_t i = 0; i < a.rows; ++i) rate_ = std::max(rate_, std::fabs(static_cast<double>(a.row(i)[i])));
   }
 
   absl::Status Exp(runtime::Executor& executor, double time, const Matrix<T>& result,
                    MatrixExpReport& report) override {
-    absl::Status done = GeneratorExp(executor, this->pool_, this->a_, time, result, report);
-    report.error_bound += RowSumError(time);
+    return Exps(executor, {{time, result, &report}});
+  }
+
+  absl::Status Exps(runtime::Executor& executor, const std::vector<ActionJob<T>>& jobs) override {
+    std::vector<GeneratorExpJob<T>> exp_jobs;
+    for (const ActionJob<T>& job : jobs) exp_jobs.push_back({job.time, job.result, job.report});
+    absl::Status done = exps_.Run(executor, exp_jobs);
+    for (const ActionJob<T>& job : jobs) job.report->error_bound += RowSumError(job.time);
     return done;
   }
 
@@ -184,6 +190,7 @@ class GeneratorMethod final : public GeneralMethod<T> {
     }
   }
 
+  GeneratorExps<T> exps_;
   const double row_sum_;
   double rate_ = 0;  // max |a_ii|
 };

@@ -14,40 +14,61 @@ double Log2Sum(double a, double b) {
   return larger + std::log2(1 + std::exp2(std::min(a, b) - larger));
 }
 
-// The number of jumps, as log2, beyond which paths no longer matter for any entry.
-double Log2LongestPath(int64_t n, double log2_rate, double log2_least, double tail_bits) {
-  // An entry is carried by at most n - 1 jumps to new states, and around them about Poisson(rate) further ones.
-  const double states = static_cast<double>(n - 1);
-  const double log2_mean = Log2Sum(log2_rate, std::log2(states + 1));
-  const double general = Log2Sum(log2_mean, std::log2(12) + std::max(log2_mean / 2, 2.0));
-  if (!std::isfinite(log2_least) || log2_rate > 10) return general;
-  // All jumps possible: an entry is at least `least`, paths of k jumps add at most rate^k / k!.
-  double jumps = std::max(2.0, std::ceil(2 * std::exp2(log2_rate)));
-  while (std::log2(jumps) < general && jumps * log2_rate - Log2Factorial(jumps) > log2_least - tail_bits) ++jumps;
-  return std::min(general, std::log2(jumps));
+// The number of jumps, as log2, beyond which paths no longer matter for any entry: one is carried by at most n - 1
+// jumps to new states, and around them about Poisson(rate) further ones.
+double Log2LongestPath(int64_t n, double log2_rate) {
+  const double log2_mean = Log2Sum(log2_rate, std::log2(static_cast<double>(n)));
+  return Log2Sum(log2_mean, std::log2(12) + std::max(log2_mean / 2, 2.0));
+}
+
+// What entries are like, as log2.
+struct Magnitudes {
+  double rate = 0;          // time * max |g_ii|
+  double longest_path = 0;  // jumps
+  double spread = 0;        // max |g_ii| over the least off-diagonal entry; infinity where some are zero
+};
+
+double Squarings(const Magnitudes& log2, double degree, double tail_bits, double horizon) {
+  const double beyond = degree + 1;
+  // That some one of 2^s steps takes more than `degree` of the jumps has a probability of at most
+  // 2^s binomial(jumps, degree + 1) 2^(-s (degree + 1)).
+  const double by_paths = (beyond * log2.longest_path - Log2Factorial(beyond) + tail_bits) / degree;
+  // With x = rate / 2^s <= 1, what the step leaves out is below 2 x^(degree + 1) / (degree + 1)!, its entries are at
+  // least x / spread, and normalizing the rows doubles their relative error, as each squaring does.
+  const double log2_step = (Log2Factorial(beyond) - tail_bits - horizon - 2 - log2.spread) / degree;
+  const double by_entries = log2.rate - std::min(log2_step, 0.0);
+  return std::max(0.0, std::ceil(std::min(by_paths, by_entries)));
+}
+
+SeriesPlan PlanWithin(int horizon, const Magnitudes& log2, double tail_bits) {
+  SeriesPlan best;
+  double least_cost = INFINITY;
+  for (int block = 2; block <= 5; ++block) {
+    for (int blocks = block - 1; blocks <= block; ++blocks) {
+      const double squarings = Squarings(log2, block * blocks, tail_bits, horizon);
+      const double cost = block + blocks - 2 + squarings;
+      // Among equals the one with more powers, which several times share.
+      if (cost > least_cost) continue;
+      least_cost = cost;
+      best = {block, blocks, static_cast<int>(squarings), horizon};
+    }
+  }
+  return best;
 }
 
 }  // namespace
 
 SeriesPlan PlanSeries(int64_t n, double log2_rate_time, double log2_least_rate_time, Precision precision) {
   const double tail_bits = precision == Precision::kDouble ? 44 : 64;
-  const double log2_jumps = Log2LongestPath(n, log2_rate_time, log2_least_rate_time, tail_bits);
-  SeriesPlan best;
-  double least_cost = INFINITY;
-  for (int block = 2; block <= 5; ++block) {
-    for (int blocks = block - 1; blocks <= block; ++blocks) {
-      // That some one of 2^s steps takes more than `degree` of the jumps has a probability of at most
-      // 2^s binomial(jumps, degree + 1) 2^(-s (degree + 1)).
-      const double beyond = block * blocks + 1;
-      const double bits = beyond * log2_jumps - Log2Factorial(beyond) + tail_bits;
-      const double squarings = std::max(0.0, std::ceil(bits / (beyond - 1)));
-      const double cost = block + blocks - 2 + squarings;
-      if (cost >= least_cost) continue;
-      least_cost = cost;
-      best = {block, blocks, static_cast<int>(squarings)};
-    }
+  const Magnitudes log2 = {log2_rate_time, Log2LongestPath(n, log2_rate_time), log2_rate_time - log2_least_rate_time};
+  for (int horizon : {6, 10, kExpectedSquarings}) {
+    const SeriesPlan plan = PlanWithin(horizon, log2, tail_bits);
+    if (plan.squarings <= horizon) return plan;
   }
-  return best;
+  for (int horizon = 32;; horizon *= 2) {
+    const SeriesPlan plan = PlanWithin(horizon, log2, tail_bits);
+    if (plan.squarings <= horizon) return plan;
+  }
 }
 
 PoissonWeights PoissonWeightsFor(double rate) {

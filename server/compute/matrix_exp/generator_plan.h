@@ -15,14 +15,19 @@ struct SeriesPlan {
   int block = 1;   // powers R .. R^block are formed: block - 1 products
   int blocks = 1;  // Horner over these: blocks - 1 products
   int squarings = 0;
+  int horizon = 0;  // squarings up to which the sum is accurate enough: one of a few numbers, >= squarings
 
   int degree() const { return block * blocks; }
   int products() const { return block - 1 + blocks - 1; }
 };
 
+// Most chains settle within as many squarings, whatever the norm.
+inline constexpr int kExpectedSquarings = 14;
+
 // The cheapest plan whose truncation changes no entry of exp by more than 2^-64 (kDouble: 2^-44) of itself.
 // `log2_rate_time`: log2 of time * max |g_ii|. `log2_least_rate_time`: log2 of time * the least off-diagonal entry,
 // -infinity where some are zero: then paths of n - 1 jumps may carry an entry, and the degree has to reach them.
+// Where the least entry decides, a doubled time takes the same plan with one more squaring, up to the horizon.
 SeriesPlan PlanSeries(int64_t n, double log2_rate_time, double log2_least_rate_time, Precision precision);
 
 // Up to this time * max |g_ii|, the action's products in double round little enough for a result in double: about this

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <type_traits>
+#include <unordered_map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,16 +19,38 @@
 namespace attend::compute {
 namespace {
 
+// An empty matrix has every structure, of which this is looked for first.
+constexpr MatrixStructure kOfEmpty = MatrixStructure::kDiagonal;
+
 absl::Status OfMatrix(const absl::Status& status, int64_t index) {
   if (status.code() != absl::StatusCode::kOutOfRange) return status;
   return absl::OutOfRangeError(absl::StrCat("matrix ", index, ": ", status.message()));
 }
 
+// Where each of the times is asked for first.
+struct FirstPlaces {
+  explicit FirstPlaces(const std::vector<double>& times) {
+    std::unordered_map<double, size_t> places;
+    for (size_t k = 0; k < times.size(); ++k) {
+      const auto [place, is_new] = places.try_emplace(times[k], k);
+      of.push_back(place->second);
+      if (is_new) distinct.push_back(k);
+    }
+  }
+
+  std::vector<size_t> of;        // [times]
+  std::vector<size_t> distinct;  // the first places alone, ascending
+};
+
 template <typename T>
 class Batch {
  public:
   Batch(runtime::BufferPool& pool, const MatrixExpProblem<T>& problem, MatrixExpResult<T>& result)
-      : pool_(pool), problem_(problem), result_(result), flops_(static_cast<size_t>(problem.batch), 0) {
+      : pool_(pool),
+        problem_(problem),
+        result_(result),
+        first_(problem.times),
+        flops_(static_cast<size_t>(problem.batch), 0) {
     if (SumsGradB()) shared_grads_ = Dense(problem.batch, problem.n * problem.p, pool);
   }
 
@@ -81,13 +105,8 @@ class Batch {
     }
     MatrixSolver<T> solver(pool_, problem_, a);
     const bool in_cache = !problem_.acts() && IsGeneral(solver) && RunCompact(index);
-    for (size_t k = 0; k < problem_.times.size() && !problem_.acts() && !in_cache; ++k) {
-      const double time = problem_.times[k];
-      auto done = solver.At(time).Exp(executor, time, ResultAt(k, index), ReportAt(k, index));
-      if (!done.ok()) return OfMatrix(done, index);
-    }
-    if (problem_.acts()) {
-      if (auto done = Act(executor, index, solver); !done.ok()) return OfMatrix(done, index);
+    if (!in_cache) {
+      if (auto done = RunTimes(executor, index, solver); !done.ok()) return OfMatrix(done, index);
     }
     if (problem_.grad_output != nullptr) {
       if (auto done = Differentiate(executor, index, solver); !done.ok()) return OfMatrix(done, index);
@@ -117,25 +136,42 @@ class Batch {
     compact.time_step = problem_.batch;
     compact.result = result_.result + index * n * n;
     compact.reports = &result_.reports[static_cast<size_t>(index)];
-    return CompactExp(compact, pool_.Allocate(CompactBytes<T>(n)).data());
+    if (!CompactExp(compact, pool_.Allocate(CompactBytes<T>(n)).data())) return false;
+    if constexpr (std::is_same_v<T, float>) {  // which rounds the norm
+      const double norm = NormOne(Matrix<const T>(compact.a, n, n));
+      for (size_t k = 0; k < problem_.times.size(); ++k) {
+        ReportAt(k, index).norm1 = norm * std::fabs(problem_.times[k]);
+      }
+    }
+    return true;
   }
 
-  absl::Status Act(runtime::Executor& executor, int64_t index, MatrixSolver<T>& solver) {
+  // Each time once, all that a method allows at once; times that come again are copied.
+  absl::Status RunTimes(runtime::Executor& executor, int64_t index, MatrixSolver<T>& solver) {
     std::vector<ActionJob<T>> forwards;
     std::vector<ActionJob<T>> backwards;
-    for (size_t k = 0; k < problem_.times.size(); ++k) {
+    for (size_t k : first_.distinct) {
       const double time = problem_.times[k];
       (time < 0 ? backwards : forwards).push_back({time, ResultAt(k, index), &ReportAt(k, index)});
     }
     for (std::vector<ActionJob<T>>* jobs : {&forwards, &backwards}) {
       if (jobs->empty()) continue;
       Method<T>& method = solver.At(jobs->front().time);
-      if (auto done = method.Act(executor, ApplyTo(index), *jobs); !done.ok()) return done;
+      auto done = problem_.acts() ? method.Act(executor, ApplyTo(index), *jobs) : method.Exps(executor, *jobs);
+      if (!done.ok()) return done;
       for (const ActionJob<T>& job : *jobs) {
-        if (job.report->products == 0) job.report->structure = solver.StructureAt(job.time);
+        if (problem_.acts() && job.report->products == 0) job.report->structure = solver.StructureAt(job.time);
       }
     }
+    for (size_t k = 0; k < problem_.times.size(); ++k) CopyFrom(first_.of[k], k, index);
     return absl::OkStatus();
+  }
+
+  void CopyFrom(size_t from, size_t k, int64_t index) {
+    if (from == k) return;
+    std::copy_n(ResultAt(from, index).data, problem_.n * cols(), ResultAt(k, index).data);
+    MatrixExpReport& report = ReportAt(k, index) = ReportAt(from, index);
+    report.squarings = report.products = report.action_products = 0;
   }
 
   absl::Status Differentiate(runtime::Executor& executor, int64_t index, MatrixSolver<T>& solver) {
@@ -195,6 +231,7 @@ class Batch {
   runtime::BufferPool& pool_;
   const MatrixExpProblem<T>& problem_;
   MatrixExpResult<T>& result_;
+  const FirstPlaces first_;    // of times
   std::vector<double> flops_;  // by matrix: other_flops
   Dense shared_grads_;         // [batch, n, p]
 };
@@ -212,6 +249,7 @@ absl::Status Run(runtime::Executor& executor, runtime::BufferPool& pool, const M
     }
   }
   if (problem.n == 0 || problem.batch == 0) {
+    for (MatrixExpReport& report : result.reports) report.structure = problem.structure.value_or(kOfEmpty);
     if (result.grad_apply_to != nullptr && problem.apply_to_is_shared) {
       std::fill_n(result.grad_apply_to, problem.n * problem.p, T{0});
     }

@@ -34,14 +34,15 @@ struct MatrixExpProblem {
   int64_t result_cols() const { return acts() ? p : n; }
 };
 
-// What was done to one matrix at one time, and how good it is. Measured, not assumed.
+// What was done to one matrix at one time, and how good it is. Measured, not assumed. What was spent counts for the
+// time that it was first needed for; a time asked for a second time is copied and spends nothing.
 struct MatrixExpReport {
   MatrixStructure structure = MatrixStructure::kGeneral;
   double norm1 = 0;                // of t A
   uint32_t degree = 0;             // of the polynomial; 0 where there is none
-  uint32_t squarings = 0;          // where exp(t A) B came without exp(t A): the steps that t was cut into
+  uint32_t squarings = 0;          // spent; with action_products: the steps taken from the time before to t
   uint32_t products = 0;           // n x n matrix products spent
-  uint32_t action_products = 0;    // products of A with [n, p]: > 0 where exp(t A) B came without exp(t A)
+  uint32_t action_products = 0;    // products of A with [n, p] spent: > 0 only where exp(t A) B came without exp(t A)
   double error_bound = 0;          // of the relative error in the 1-norm, from what was measured
   double row_sum_error = 0;        // max |row sum - 1|, for generators' exp
   double min_entry = 0;            // for generators' exp

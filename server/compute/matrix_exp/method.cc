@@ -95,6 +95,14 @@ TaylorAction& Method<T>::action() {
 }
 
 template <typename T>
+absl::Status Method<T>::Exps(runtime::Executor& executor, const std::vector<ActionJob<T>>& jobs) {
+  for (const ActionJob<T>& job : jobs) {
+    if (auto done = Exp(executor, job.time, job.result, *job.report); !done.ok()) return done;
+  }
+  return absl::OkStatus();
+}
+
+template <typename T>
 absl::Status Method<T>::Act(runtime::Executor& executor, const Matrix<const T>& b, std::vector<ActionJob<T>>& jobs) {
   double through_exp = 0;
   for (const ActionJob<T>& job : jobs) through_exp += ApplyExpFlops(job.time, b.cols);
@@ -172,14 +180,15 @@ absl::Status Method<T>::ApplySteps(runtime::Executor& executor, const Matrix<con
       reached = 0;
       spent = ActionReport{};
     }
-    const int64_t products_before = spent.products;
+    const ActionReport before = spent;
     if (auto done = action().Run(executor, job.time - reached, f, spent); !done.ok()) return done;
     reached = job.time;
     if (!f.StoreTo(action().a().ShiftBy(job.time), job.result)) return Overflow(job.time);
     MatrixExpReport& report = *job.report;
     report.degree = static_cast<uint32_t>(spent.degree);
-    report.squarings = static_cast<uint32_t>(std::min<int64_t>(spent.steps, std::numeric_limits<uint32_t>::max()));
-    report.action_products = static_cast<uint32_t>(spent.products - products_before);
+    report.squarings =
+        static_cast<uint32_t>(std::min<int64_t>(spent.steps - before.steps, std::numeric_limits<uint32_t>::max()));
+    report.action_products = static_cast<uint32_t>(spent.products - before.products);
     report.norm1 = ReportedNorm(job.time);
     const double terms = (4 + std::sqrt(static_cast<double>(a_.rows))) * spent.rounding + report.norm1;
     const absl::StatusOr<Growth> growth = StepsGrowth(executor, job.time, b, job.result);

@@ -17,7 +17,7 @@
 
 namespace attend::compute {
 
-// A result exp(time a) b [n, p] to be computed.
+// A result exp(time a) [n, n] or exp(time a) b [n, p] to be computed.
 template <typename T>
 struct ActionJob {
   double time = 0;
@@ -39,8 +39,12 @@ class Method {
   virtual absl::Status Exp(runtime::Executor& executor, double time, const Matrix<T>& result,
                            MatrixExpReport& report) = 0;
 
+  // Every job's result = exp(time a), each with the bits that Exp gives it. REQUIRES: distinct times.
+  virtual absl::Status Exps(runtime::Executor& executor, const std::vector<ActionJob<T>>& jobs);
+
   // Every job's result = exp(time a) b, by the cheaper way for all of them together: through exp(time a) or what stands
   // for it, or by products of a with [n, p], where one time starts from the last. Overwrites the order of `jobs`.
+  // REQUIRES: distinct times.
   absl::Status Act(runtime::Executor& executor, const Matrix<const T>& b, std::vector<ActionJob<T>>& jobs);
 
   // sum [n, n] += time L(time a^T, gradient): matrix_exp.h. REQUIRES: gradient is finite.

@@ -59,6 +59,13 @@ TEST(MatrixExpCodec, EmptyMatricesHaveEmptyResults) {
     ASSERT_TRUE(answer.ok()) << answer.status();
     EXPECT_EQ(ShapeOf(answer->result()), shape);
     EXPECT_TRUE(answer->result().raw().empty());
+    const int matrices = shape.size() == 2 ? 1 : static_cast<int>(shape[0]);
+    EXPECT_EQ(answer->reports_size(), matrices);
+    request.set_diagnostics(true);
+    const auto diagnosed = Ask(request);
+    ASSERT_TRUE(diagnosed.ok()) << diagnosed.status();
+    EXPECT_EQ(diagnosed->diagnostics_size(), matrices);
+    request.set_diagnostics(false);
     std::vector<int64_t> columns = shape;
     columns.back() = 2;
     *request.mutable_apply_to() = Floats(columns);

@@ -19,7 +19,7 @@ TYPED_TEST(MatrixExpWorkspaceTest, BoundsWhatEveryStructureHolds) {
       for (bool with_gradients : {false, true}) {
         SCOPED_TRACE(NameOf(kind, n, 1) + " p " + std::to_string(p));
         const auto a = Structured<TypeParam>(kind, n, 1.0, 3);
-        const std::vector<TypeParam> b(static_cast<size_t>(n * std::max(n, p)), TypeParam{0.5});
+        const std::vector<TypeParam> b(static_cast<size_t>(3 * n * std::max(n, p)), TypeParam{0.5});
         std::vector<TypeParam> result(b.size()), grad_a(a.size()), grad_b(b.size());
         runtime::BufferPool pool;
         WatchingExecutor executor(pool);
@@ -27,7 +27,7 @@ TYPED_TEST(MatrixExpWorkspaceTest, BoundsWhatEveryStructureHolds) {
         problem.batch = 1;
         problem.n = n;
         problem.a = a.data();
-        problem.times = {1.0};
+        problem.times = {1.0, 2.0, 0.7};
         if (p > 0) {
           problem.apply_to = b.data();
           problem.p = p;
