@@ -51,9 +51,9 @@ MaybeViolation ZeroOnDiagonal(const StochasticMatrix& m, const Determinant& det)
   return std::nullopt;
 }
 
-// A lower bound of log p_ik(1) where p_ik(2) is at least `twice`: uniformization at the rate Q >= -trace G has the terms
-// Pois(Q; m) of the one and Pois(2 Q; m) of the other, in the ratio of e^Q 2^-m; at most half of `twice` lies beyond the
-// m where the rest of Pois(2 Q) falls below that.
+// A lower bound of log p_ik(1) where p_ik(2) is at least `twice`: uniformization at the rate Q >= -trace G has the
+// terms Pois(Q; m) of the one and Pois(2 Q; m) of the other, in the ratio of e^Q 2^-m; at most half of `twice` lies
+// beyond the m where the rest of Pois(2 Q) falls below that.
 double LogOfOneStep(double rate, double twice) {
   constexpr int kMostTerms = 4000;
   double log_term = -2 * rate, seen = std::exp(log_term);
@@ -99,9 +99,10 @@ MaybeViolation EqualRows(const StochasticMatrix& m) {
   for (int64_t i = 0; i < m.s.rows; ++i) {
     for (int64_t j = i + 1; j < m.s.rows; ++j) {
       if (!std::equal(m.s.row(i), m.s.row(i) + m.s.cols, m.s.row(j))) continue;
-      return Violation{absl::StrCat("rows ", i, " and ", j, " are equal to working precision: the determinant, which is ",
-                                    "not 0 for any exp, is lost in rounding"),
-                       false};
+      return Violation{
+          absl::StrCat("rows ", i, " and ", j, " are equal to working precision: the determinant, which is ",
+                       "not 0 for any exp, is lost in rounding"),
+          false};
     }
   }
   return std::nullopt;
@@ -137,7 +138,8 @@ absl::StatusOr<MaybeViolation> OddNegatives(const StochasticMatrix& m, double di
     if (*there <= rounding) continue;
     return Violation{absl::StrCat("the negative eigenvalue ", negatives[i], " has odd multiplicity (Elfving)"), true};
   }
-  if (odd) return Violation{"an eigenvalue is 0 to working precision: the determinant's sign is lost in rounding", false};
+  if (odd)
+    return Violation{"an eigenvalue is 0 to working precision: the determinant's sign is lost in rounding", false};
   return Violation{absl::StrCat("the negative eigenvalue ", negatives.front(),
                                 " comes in pairs: only a branch other than the principal one is a real logarithm"),
                    false};
@@ -194,8 +196,8 @@ std::string OnlyPrincipal(const StochasticMatrix& m, const Determinant& det) {
   return "all eigenvalues are real, positive and distinct";
 }
 
-// The integral of 1 / distance(x)^2 over x < 0, roughly from above: between points in the ratio of 4 the lesser distance
-// counts, and beside each eigenvalue that is near the negative axis a peak of its width.
+// The integral of 1 / distance(x)^2 over x < 0, roughly from above: between points in the ratio of 4 the lesser
+// distance counts, and beside each eigenvalue that is near the negative axis a peak of its width.
 absl::StatusOr<double> Sensitivity(const StochasticMatrix& m, double distance) {
   constexpr double kRatio = 4;
   constexpr int kMostLooks = 8;

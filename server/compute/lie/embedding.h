@@ -16,7 +16,8 @@ namespace attend::compute {
 enum class Embeddability {
   kNotStochastic,  // the question does not arise
   kEmbeddable,     // the principal logarithm is a generator, to within `tolerance`
-  kNotEmbeddable,  // a condition that every exp of a generator meets is violated, beyond what rounding of the matrix does
+  kNotEmbeddable,  // a condition that every exp of a generator meets is violated, beyond what rounding of the matrix
+                   // does
   kUndecided,      // another branch of the logarithm may be a generator, or rounding hides the answer
 };
 
@@ -47,10 +48,10 @@ struct StochasticMatrix {
 absl::StatusOr<Embedding> NecessaryConditions(const StochasticMatrix& matrix);
 
 // What the principal logarithm [n, n] says where it exists and the conditions above are met. `residual` is
-// ||exp(log) - s||_1 / ||s||_1. Tolerance: rounding of s times the integral of 1 / distance(x)^2 over x < 0, which bounds
-// what the logarithm moves by (Higham 2008, 11.1). Where the logarithm is no generator: not embeddable if no other real
-// logarithm could be one: with det s > exp(-pi), with min s_ii > 1/2 (Cuthbert 1972 and 1973), or where all eigenvalues
-// are real, positive and distinct (Culver 1966), each beyond rounding.
+// ||exp(log) - s||_1 / ||s||_1. Tolerance: rounding of s times the integral of 1 / distance(x)^2 over x < 0, which
+// bounds what the logarithm moves by (Higham 2008, 11.1). Where the logarithm is no generator: not embeddable if no
+// other real logarithm could be one: with det s > exp(-pi), with min s_ii > 1/2 (Cuthbert 1972 and 1973), or where all
+// eigenvalues are real, positive and distinct (Culver 1966), each beyond rounding.
 absl::StatusOr<Embedding> JudgeLogarithm(const StochasticMatrix& matrix, const Matrix<const double>& log,
                                          double residual);
 

@@ -18,7 +18,8 @@ inline constexpr int kMixingSquarings = 30;
 inline constexpr int64_t kLongestMixingTime = int64_t{1} << kMixingSquarings;
 
 // The smallest t >= 0 with max_i sum_j |S^t[i, j] - pi[j]| / 2 <= 1/4 (Levin, Peres and Wilmer 2009, 4.5), or nullopt
-// where it exceeds kLongestMixingTime; 0 for n = 1 alone. s [n, n] is row-stochastic with the only stationary distribution pi.
+// where it exceeds kLongestMixingTime; 0 for n = 1 alone. s [n, n] is row-stochastic with the only stationary
+// distribution pi.
 //
 // That distance never grows with t: powers by squaring until it is small, then bisection with the powers kept, O(log t)
 // products. Rows are normalized after each product. Entries of S^t carry relative errors of up to some t n roundoff.

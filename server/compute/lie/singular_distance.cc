@@ -9,6 +9,7 @@
 namespace attend::compute {
 
 absl::StatusOr<double> SingularDistance::At(double x) const {
+  if (x == 0 && at_zero_) return *at_zero_;
   const int64_t n = s_.rows;
   const runtime::Buffer copy = pool_.AllocateArray<double>(static_cast<size_t>(n * n));
   double* shifted = copy.as<double>();
@@ -18,6 +19,7 @@ absl::StatusOr<double> SingularDistance::At(double x) const {
   }
   const absl::StatusOr<std::vector<double>> values = SingularValues(executor_, pool_, shifted, n, n);
   if (!values.ok()) return values.status();
+  if (x == 0) at_zero_ = values->back();
   return values->back();
 }
 

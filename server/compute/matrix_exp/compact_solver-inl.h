@@ -285,7 +285,7 @@ class CompactSolver {
   T* spare_ = nullptr;
   double norm_ = 0;  // |A|_1
   T shift_ = 0;
-  double shift_rounding_ = 0;  // what C is off by for it
+  double shift_rounding_ = 0;                    // what C is off by for it
   std::array<double, 4> norms_{-1, -1, -1, -1};  // |C^k|_1, -1 where it is not there yet
   std::array<double, 3> growth_{-1, -1, -1};     // |C^4|_1, |C^8|_1 and |C^9|_1, estimated
 };

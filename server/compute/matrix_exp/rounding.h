@@ -8,8 +8,8 @@
 
 namespace attend::compute {
 
-// Units of | |A| |B| |_1 that a product A B [n, n] rounds to: sums of n terms of one sign round to about sqrt(n) / 3, not
-// n, of others to less.
+// Units of | |A| |B| |_1 that a product A B [n, n] rounds to: sums of n terms of one sign round to about sqrt(n) / 3,
+// not n, of others to less.
 inline double ProductRounding(int64_t n) { return 0.5 * (1 + std::sqrt(static_cast<double>(n))); }
 
 // Units of PolynomialMagnitude that a Taylor polynomial at a matrix of this norm rounds to: its first terms are there
