@@ -10,6 +10,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
@@ -226,6 +227,7 @@ class CompactSolver {
     report.squarings = static_cast<uint32_t>(plan.squarings);
     report.products += report.squarings;
     report.error_bound = error.Relative();
+    if (std::is_same_v<T, double> && report.error_bound > kPoorBound) return false;  // more digits there
     return Store(time, norm, result, report);
   }
 

@@ -41,6 +41,9 @@ inline double ShortMean(double mean) {
 // Whether that makes the norm so much less that it pays.
 inline bool ShiftPays(double shifted, double norm) { return shifted < 0.875 * norm; }
 
+// Bounds from here on are worth a second attempt with twice the digits.
+inline constexpr double kPoorBound = 1e-6;
+
 }  // namespace attend::compute
 
 #endif  // ATTEND_SERVER_COMPUTE_MATRIX_EXP_ROUNDING_H_
