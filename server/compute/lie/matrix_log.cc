@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "server/compute/lie/chain.h"
 #include "server/compute/lie/each_matrix.h"
 #include "server/compute/lie/logarithm.h"
+#include "server/compute/lie/singular_distance.h"
 #include "server/compute/matrix_exp/generator.h"
 #include "server/compute/matrix_exp/matrix_exp.h"
 
@@ -55,9 +57,11 @@ class Run {
     report_.obstacle = logarithm.obstacle;
     report_.cost = logarithm.cost;
     const bool stochastic = IsStochastic<T>(matrix);
-    if (stochastic) {
-      report_.embedding = NecessaryConditions(matrix, logarithm.eigenvalues, kUnit);
-    } else {
+    const SingularDistance distance(executor_, pool_, matrix);
+    const StochasticMatrix chain{matrix, logarithm.eigenvalues, kUnit, distance};
+    if (stochastic && n_ > 0) {
+      if (done = Take(NecessaryConditions(chain)); !done.ok()) return done;
+    } else if (!stochastic) {
       report_.embedding = {Embeddability::kNotStochastic, "the matrix is not row-stochastic", 0};
     }
     if (!logarithm.exists) {
@@ -66,9 +70,9 @@ class Run {
       return absl::OkStatus();
     }
     if (done = Measure(); !done.ok()) return done;
-    if (!stochastic) return absl::OkStatus();
+    if (!stochastic || n_ == 0) return absl::OkStatus();
     if (report_.embedding.verdict == Embeddability::kUndecided && report_.embedding.reason.empty()) {
-      report_.embedding = JudgeLogarithm(matrix, logarithm.eigenvalues, View(1), kUnit, report_.residual);
+      if (done = Take(JudgeLogarithm(chain, View(1), report_.residual)); !done.ok()) return done;
     }
     return MeasureNearest();
   }
@@ -81,6 +85,11 @@ class Run {
 
   double* part(int k) const { return buffer_.template as<double>() + k * n_ * n_; }
   Matrix<const double> View(int k) const { return {part(k), n_, n_}; }
+
+  absl::Status Take(absl::StatusOr<Embedding> embedding) {
+    if (embedding.ok()) report_.embedding = *std::move(embedding);
+    return embedding.status();
+  }
 
   // ||exp(log) - a||, and the nearest generator.
   absl::Status Measure() {
@@ -174,7 +183,8 @@ double MatrixLogWorkspaceBytes(int64_t batch, int64_t n, int workers) {
   problem.n = n;
   problem.times = {1.0};
   const auto size = static_cast<double>(n);
-  const double one = 32 * size * size + std::max(LogarithmWorkspaceBytes(n), MatrixExpWorkspaceBytes(problem, workers));
+  const double one = 32 * size * size + std::max({LogarithmWorkspaceBytes(n), MatrixExpWorkspaceBytes(problem, workers),
+                                                  SingularDistanceWorkspaceBytes(n, workers)});
   return MatricesAtOnce(batch, n, workers) * one + static_cast<double>(batch) * (sizeof(MatrixLogReport) + 256);
 }
 

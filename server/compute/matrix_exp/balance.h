@@ -13,7 +13,8 @@ namespace attend::compute {
 // D = diag(2^exponent), powers of two, so that scaling does not round. Empty where it would change little: where every
 // row and its column are alike within a factor of 16. Balancing lowers the norm and keeps entries of very different
 // size apart, but errors in small entries of the balanced matrix may be large ones in A (Watkins 2006): whether it
-// helped is for the caller to measure. `exponent`: |a_ij| <= 2^exponent, nearly so for the largest. Exponents are within
+// helped is for the caller to measure. `exponent`: |a_ij| <= 2^exponent, nearly so for the largest. Exponents are
+// within
 // +- kMostBalance. Source: Parlett and Reinsch 1969; Osborne 1960. Errors are the executor's.
 template <typename T>
 absl::Status BalanceExponents(runtime::Executor& executor, const Matrix<const T>& a, int exponent,

@@ -10,6 +10,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
@@ -210,7 +211,7 @@ class CompactSolver {
     report.squarings = static_cast<uint32_t>(plan.squarings);
     report.products += report.squarings;
     report.error_bound = error.Relative() + (shift_ != 0 ? 3 * kUnit : 0);
-    return true;
+    return std::is_same_v<T, float> || report.error_bound <= kPoorBound;  // more digits elsewhere
   }
 
   // | |X| |X| |_1; sums_ are the columns' of X.
@@ -261,7 +262,7 @@ class CompactSolver {
   std::array<T*, kCompactMatrices> matrices_;
   double norm_ = 0;  // |A|_1
   T shift_ = 0;
-  double shift_rounding_ = 0;  // what C is off by for it
+  double shift_rounding_ = 0;                    // what C is off by for it
   std::array<double, 4> norms_{-1, -1, -1, -1};  // |C^k|_1, -1 where it is not there yet
   std::array<double, 3> growth_{-1, -1, -1};     // |C^4|_1, |C^8|_1 and |C^9|_1, estimated
 };

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "server/compute/matrix_exp/balance.h"
 #include "server/compute/matrix_exp/double_double.h"
 #include "server/compute/matrix_exp/norms.h"
+#include "server/compute/matrix_exp/rounding.h"
 #include "server/compute/matrix_exp/taylor.h"
 
 namespace attend::compute {
@@ -36,9 +38,10 @@ absl::Status GeneralExp<T>::RunPlain(runtime::Executor& executor, double time, c
   return TaylorExp(executor, pool_, *plain_, time, result, report);
 }
 
+// By the way of the lesser bound.
 template <typename T>
-absl::Status GeneralExp<T>::Run(runtime::Executor& executor, double time, const Matrix<T>& result,
-                                MatrixExpReport& report) {
+absl::Status GeneralExp<T>::RunBetter(runtime::Executor& executor, double time, const Matrix<T>& result,
+                                      MatrixExpReport& report) {
   if (!looked_) {
     looked_ = true;
     std::vector<int> balance;
@@ -66,6 +69,36 @@ absl::Status GeneralExp<T>::Run(runtime::Executor& executor, double time, const 
   }
   report.products = products;
   return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status GeneralExp<T>::Run(runtime::Executor& executor, double time, const Matrix<T>& result,
+                                MatrixExpReport& report) {
+  const absl::Status done = RunBetter(executor, time, result, report);
+  if constexpr (std::is_same_v<T, double>) {
+    const bool poor = absl::IsOutOfRange(done) || (done.ok() && report.error_bound > kPoorBound);
+    if (!poor || a_.rows > kLargestPairExp || time == 0) return done;
+    // Their memory is needed; a later time forms them anew.
+    balanced_.reset();
+    plain_.reset();
+    looked_ = false;
+    const auto entries = static_cast<size_t>(a_.rows * a_.cols);
+    const runtime::Buffer memory = pool_.AllocateArray<double>(entries);
+    MatrixExpReport other;
+    const absl::StatusOr<bool> fits =
+        PairExp(executor, pool_, a_, time, Matrix<double>(memory.as<double>(), a_.rows, a_.cols), other);
+    if (!fits.ok()) return fits.status();
+    const uint32_t products = report.products + other.products;
+    // What overflows may only be claimed to fit where that is known.
+    if (*fits && other.error_bound < (done.ok() ? report.error_bound : kPoorBound)) {
+      std::copy_n(memory.as<double>(), entries, result.data);
+      report = other;
+      report.products = products;
+      return absl::OkStatus();
+    }
+    report.products = products;
+  }
+  return done;
 }
 
 template class GeneralExp<float>;

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "server/compute/gemm.h"
 #include "server/compute/matrix_exp/matrix_exp.h"
+#include "server/compute/matrix_exp/pair_exp.h"
 #include "server/compute/matrix_exp/powers.h"
 #include "server/runtime/buffer_pool.h"
 #include "server/runtime/executor.h"
@@ -20,10 +21,12 @@ class GeneralExp {
   GeneralExp(const Matrix<const T>& a, runtime::BufferPool& pool) : a_(a), pool_(pool) {}
 
   // result [n, n], contiguous, = exp(time * A); same errors as TaylorExp. A matrix that balancing changes is computed
-  // both ways where the balanced one's error bound is not small, and the result of the lesser bound is taken.
+  // both ways where the balanced one's error bound is not small, and the result of the lesser bound is taken. Where
+  // that is poor still, double matrices up to kLargestPairExp are computed in pairs of doubles.
   absl::Status Run(runtime::Executor& executor, double time, const Matrix<T>& result, MatrixExpReport& report);
 
  private:
+  absl::Status RunBetter(runtime::Executor& executor, double time, const Matrix<T>& result, MatrixExpReport& report);
   absl::Status RunPlain(runtime::Executor& executor, double time, const Matrix<T>& result, MatrixExpReport& report);
 
   const Matrix<const T> a_;

@@ -194,8 +194,9 @@ absl::Status Method<T>::ApplySteps(runtime::Executor& executor, const Matrix<con
     const absl::StatusOr<Growth> growth = StepsGrowth(executor, job.time, b, job.result);
     if (!growth.ok()) return growth.status();
     const double products = ProductRounding(a_.rows) * spent.product_rounding * std::max(growth->of_any, 1.0);
-    report.error_bound = std::min(1e300, (terms + products) * growth->of_columns * std::numeric_limits<double>::epsilon() +
-                                             std::numeric_limits<T>::epsilon() / 2);
+    report.error_bound =
+        std::min(1e300, (terms + products) * growth->of_columns * std::numeric_limits<double>::epsilon() +
+                            std::numeric_limits<T>::epsilon() / 2);
   }
   return absl::OkStatus();
 }
@@ -203,8 +204,8 @@ absl::Status Method<T>::ApplySteps(runtime::Executor& executor, const Matrix<con
 // Where the logarithmic norm foresees too much, |exp| comes from exp of a column of random signs, whose 2-norm is the
 // Frobenius norm of exp in the mean.
 template <typename T>
-absl::StatusOr<typename Method<T>::Growth> Method<T>::StepsGrowth(runtime::Executor& executor, double time, const Matrix<const T>& b,
-                                              const Matrix<T>& out) {
+absl::StatusOr<typename Method<T>::Growth> Method<T>::StepsGrowth(runtime::Executor& executor, double time,
+                                                                  const Matrix<const T>& b, const Matrix<T>& out) {
   constexpr long double kModest = 64;
   constexpr long double kMissed = 8;  // how far below its mean the column may be
   const double before = b.cols == 0 ? 0 : NormOne(b);

@@ -108,7 +108,8 @@ absl::Status Powers<T>::Shift(runtime::Executor& executor, double norm) {
     } else {
       // Formed anew: adding the mean again would round.
       const PowerOfTwo to_final_unit(-exponent_);
-      for (int64_t i = 0; i < n_; ++i) c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a_.row(i)[i])) / factor_);
+      for (int64_t i = 0; i < n_; ++i)
+        c.row(i)[i] = static_cast<T>(to_final_unit(static_cast<double>(a_.row(i)[i])) / factor_);
     }
   }
   log_norms_[0] = std::log2(norm);

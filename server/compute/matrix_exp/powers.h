@@ -53,7 +53,7 @@ class Powers {
   double factor() const { return factor_; }  // an integer over a power of two, in [1/2, 1]
   double shift() const { return shift_; }
   double shift_rounding() const { return shift_rounding_; }  // what C is off by for it, in the 1-norm
-  double norm() const { return norm_; }  // |A|_1 in units of 2^norm_exponent
+  double norm() const { return norm_; }                      // |A|_1 in units of 2^norm_exponent
   int norm_exponent() const { return norm_exponent_; }
   const std::vector<int>& balance() const { return balance_; }
 

@@ -8,8 +8,8 @@
 
 namespace attend::compute {
 
-// Units of | |A| |B| |_1 that a product A B [n, n] rounds to: sums of n terms of one sign round to about sqrt(n) / 3, not
-// n, of others to less.
+// Units of | |A| |B| |_1 that a product A B [n, n] rounds to: sums of n terms of one sign round to about sqrt(n) / 3,
+// not n, of others to less.
 inline double ProductRounding(int64_t n) { return 0.5 * (1 + std::sqrt(static_cast<double>(n))); }
 
 // Units of PolynomialMagnitude that a Taylor polynomial at a matrix of this norm rounds to: its first terms are there
@@ -40,6 +40,9 @@ inline double ShortMean(double mean) {
 
 // Whether that makes the norm so much less that it pays.
 inline bool ShiftPays(double shifted, double norm) { return shifted < 0.875 * norm; }
+
+// Bounds from here on are worth a second attempt with twice the digits.
+inline constexpr double kPoorBound = 1e-6;
 
 }  // namespace attend::compute
 

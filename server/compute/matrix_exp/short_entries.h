@@ -37,7 +37,8 @@ T CommonOddFactor(int64_t n, const T* a) {
   uint64_t common = 0;
   for (int64_t i = 0; i < n * n && common != 1; ++i) {
     int exponent = 0;
-    auto odd = static_cast<uint64_t>(std::ldexp(std::frexp(std::fabs(a[i]), &exponent), std::numeric_limits<T>::digits));
+    auto odd =
+        static_cast<uint64_t>(std::ldexp(std::frexp(std::fabs(a[i]), &exponent), std::numeric_limits<T>::digits));
     while (odd != 0 && odd % 2 == 0) odd /= 2;
     common = std::gcd(common, odd);
   }

@@ -117,8 +117,8 @@ class SpectralMethod final : public Method<T> {
   }
 
   // Eigenvalues are those of a matrix within some units of roundoff of A in the 2-norm, and exp's condition there is
-  // |t A|; the 1-norm may be sqrt(n) times the 2-norm. Among eigenvalues that all but agree the refinement gains nothing,
-  // and they keep what the decomposition rounds to.
+  // |t A|; the 1-norm may be sqrt(n) times the 2-norm. Among eigenvalues that all but agree the refinement gains
+  // nothing, and they keep what the decomposition rounds to.
   void StartReport(double time, MatrixExpReport& report) const {
     report = MatrixExpReport{};
     report.structure = structure_;

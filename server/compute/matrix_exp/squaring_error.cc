@@ -7,6 +7,9 @@
 namespace attend::compute {
 namespace {
 
+// Errors as large as the result no longer add up: each squaring squares them too. The bounds are some ten times what
+// they bound.
+constexpr double kMostFirstOrder = 16;
 // Beyond this many squarings only the rigorous bound is worth its time.
 constexpr size_t kMostInterpolated = 40;
 
@@ -47,7 +50,7 @@ double SquaringError::Relative() const {
     }
     error += levels_[level].error * std::exp2(LogGrowth(level, log_product));
   }
-  return error <= 1e300 ? error : 1e300;
+  return error <= kMostFirstOrder ? error : 1e300;
 }
 
 }  // namespace attend::compute

@@ -22,7 +22,7 @@ class SquaringError {
   // X_(k+1) was formed: log2 of its norm, and its rounding error relative to that.
   void Add(double log_norm, double relative_error) { levels_.push_back({log_norm, relative_error}); }
 
-  // The error of the last X relative to its norm, at most 1e300.
+  // The error of the last X relative to its norm; 1e300 where it is so large that this analysis of first order ends.
   double Relative() const;
 
  private:

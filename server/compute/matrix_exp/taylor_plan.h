@@ -22,8 +22,8 @@ namespace attend::compute {
 struct TaylorPlan {
   int degree = 0;  // 2, 4, 8, 15 or 18; 17 in squares; where the series ends, that of its last term: 1, 2 or 5
   int64_t squarings = 0;
-  double truncation = 1;  // changes the matrix by this many units of roundoff of itself, at most
-  bool ends = false;      // the powers beyond are zero: there is nothing to square
+  double truncation = 1;    // changes the matrix by this many units of roundoff of itself, at most
+  bool ends = false;        // the powers beyond are zero: there is nothing to square
   bool in_squares = false;  // degree 17 as E(B^2) + B O(B^2), for a square that cancels: no other product of B with B
 };
 

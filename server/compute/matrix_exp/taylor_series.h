@@ -55,7 +55,12 @@ class TaylorSeries {
  public:
   TaylorSeries(runtime::Executor& executor, runtime::BufferPool& pool, Powers<T>& powers,
                const TaylorScaling<T>& scaling)
-      : executor_(executor), pool_(pool), powers_(powers), scaling_(scaling), n_(powers.n()), sums_(2 * static_cast<size_t>(n_)) {
+      : executor_(executor),
+        pool_(pool),
+        powers_(powers),
+        scaling_(scaling),
+        n_(powers.n()),
+        sums_(2 * static_cast<size_t>(n_)) {
     for (runtime::Buffer& buffer : buffers_) buffer = pool.AllocateArray<T>(static_cast<size_t>(n_ * n_));
     value_ = MatrixOf(0);
     spare_ = MatrixOf(1);
@@ -76,10 +81,9 @@ class TaylorSeries {
                                                 : EvaluatePolynomial(plan, products);
     if (!done.ok()) return done;
     if (absl::Status measured = MeasureNorm(); !measured.ok()) return measured;
-    error_.emplace(std::log2(norm_) + static_cast<double>(exponent_),
-                   plan.ends         ? std::min(1e300, sum_error_ / norm_)
-                   : plan.in_squares ? ErrorInSquares(plan)
-                                     : EvaluationError(plan));
+    error_.emplace(std::log2(norm_) + static_cast<double>(exponent_), plan.ends ? std::min(1e300, sum_error_ / norm_)
+                                                                      : plan.in_squares ? ErrorInSquares(plan)
+                                                                                        : EvaluationError(plan));
     return absl::OkStatus();
   }
 
@@ -152,7 +156,7 @@ class TaylorSeries {
 
  private:
   static constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
-  static constexpr int kMostShift = 2000;  // of PowerOfTwo
+  static constexpr int kMostShift = 2000;                                          // of PowerOfTwo
   static constexpr double kSmall = std::is_same_v<T, float> ? 0x1p-20 : 0x1p-100;  // squares keep their digits above
 
   Matrix<T> MatrixOf(size_t index) const { return Matrix<T>(buffers_[index].template as<T>(), n_, n_); }
@@ -189,9 +193,9 @@ class TaylorSeries {
     const PowerOfTwo scale(std::min(exponent, kMostShift));
     for (int64_t j = 0; j < n_; ++j) {
       const auto entry = static_cast<double>(row[j]);
-      out[j] = static_cast<T>(
-          balance.empty() ? scale(entry)
-                          : Shifted(entry, exponent + balance[static_cast<size_t>(i)] - balance[static_cast<size_t>(j)]));
+      out[j] = static_cast<T>(balance.empty() ? scale(entry)
+                                              : Shifted(entry, exponent + balance[static_cast<size_t>(i)] -
+                                                                   balance[static_cast<size_t>(j)]));
       largest = std::max(largest, std::fabs(out[j]));
     }
     return static_cast<double>(largest);

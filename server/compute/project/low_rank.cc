@@ -170,7 +170,8 @@ absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool&
   const auto done = ForEachMatrix(executor, problem, [&](runtime::Executor& each, int64_t index) {
     const T* a = problem.a + index * n * m;
     const int exponent = NormalizingExponent(a, n * m);
-    const absl::StatusOr<Triplets> triplets = FindTriplets(each, pool, a, n, m, exponent, rule, flops[static_cast<size_t>(index)]);
+    const absl::StatusOr<Triplets> triplets =
+        FindTriplets(each, pool, a, n, m, exponent, rule, flops[static_cast<size_t>(index)]);
     if (!triplets.ok()) return triplets.status();
     if (!rule.rank.has_value()) Allocate(problem, triplets->rank, pool, result);
     const Outputs<T> to = OutputsOf<T>(result, index, n, m, triplets->rank);

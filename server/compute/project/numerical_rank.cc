@@ -59,7 +59,8 @@ std::vector<int> ColumnExponents(const T* a, int64_t rows, int64_t inner) {
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t k = 0; k < inner; ++k) {
       const T entry = a[i * inner + k];
-      if (entry != 0) exponents[static_cast<size_t>(k)] = std::max(exponents[static_cast<size_t>(k)], std::ilogb(entry));
+      if (entry != 0)
+        exponents[static_cast<size_t>(k)] = std::max(exponents[static_cast<size_t>(k)], std::ilogb(entry));
     }
   }
   return exponents;
@@ -84,7 +85,8 @@ ColumnScales ScalesOf(const T* left, const T* right, int64_t rows, int64_t inner
   return scales;
 }
 
-// a [rows, inner] with column k times 2^scales[k], 0 for kNone; row i at to + i * row_step, column k at k * column_step.
+// a [rows, inner] with column k times 2^scales[k], 0 for kNone; row i at to + i * row_step, column k at k *
+// column_step.
 template <typename T>
 void ScaleColumns(const T* a, int64_t rows, int64_t inner, const std::vector<int>& scales, double* to, int64_t row_step,
                   int64_t column_step) {
@@ -97,7 +99,8 @@ void ScaleColumns(const T* a, int64_t rows, int64_t inner, const std::vector<int
   }
 }
 
-// R of a [rows, inner] with scaled columns = Q R, column-major [inner, inner] with zeros below. REQUIRES: rows >= inner.
+// R of a [rows, inner] with scaled columns = Q R, column-major [inner, inner] with zeros below. REQUIRES: rows >=
+// inner.
 template <typename T>
 absl::StatusOr<runtime::Buffer> TriangularFactor(runtime::Executor& executor, runtime::BufferPool& pool, const T* a,
                                                  int64_t rows, int64_t inner, const std::vector<int>& scales) {

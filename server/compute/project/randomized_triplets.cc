@@ -237,8 +237,8 @@ class Trend {
 }  // namespace
 
 absl::StatusOr<std::optional<Triplets>> RandomizedTriplets(runtime::Executor& executor, runtime::BufferPool& pool,
-                                                           const double* a, int64_t n, int64_t m,
-                                                           const RankRule& rule, double* flops) {
+                                                           const double* a, int64_t n, int64_t m, const RankRule& rule,
+                                                           double* flops) {
   constexpr double kRounding = 32 * std::numeric_limits<double>::epsilon(), kNegligible = 1e-2;
   const double target = 1 - 1 / (rule.most_over_best * rule.most_over_best);
   Sketch sketch(executor, pool, a, n, m, *rule.rank);

@@ -148,7 +148,17 @@ struct VerdictCase {
 TEST(Embedding, VerdictsAndTheirReasons) {
   const double e = 1e-6;
   const std::vector<VerdictCase> cases = {
-      {"equal rows", 2, {0.5, 0.5, 0.5, 0.5}, Embeddability::kNotEmbeddable, "equal"},
+      {"equal rows", 2, {0.5, 0.5, 0.5, 0.5}, Embeddability::kUndecided, "equal"},
+      {"singular but for rounding",
+       3,
+       {0.5, 0.3, 0.2, 0.1, 0.5, 0.4, 0.3, 0.4, 0.3},
+       Embeddability::kUndecided,
+       "working precision"},
+      {"a negative eigenvalue beside 0",
+       3,
+       {0.1, 0.45, 0.45, 0.8, 0.1, 0.1, 0.8, 0.1, 0.1},
+       Embeddability::kNotEmbeddable,
+       "Elfving"},
       {"negative determinant", 2, {0.4, 0.6, 0.6, 0.4}, Embeddability::kNotEmbeddable, "Kingman"},
       {"zero on the diagonal", 2, {0, 1, 0.5, 0.5}, Embeddability::kNotEmbeddable, "diagonal"},
       {"one step only", 3, {0.9, 0.1, 0, 0.1, 0.8, 0.1, 0, 0.1, 0.9}, Embeddability::kNotEmbeddable, "through"},
@@ -192,6 +202,45 @@ TEST(Embedding, PairsOfNegativeEigenvaluesAreUndecided) {
   const MatrixLogReport report = LogOf<double>({a, b, b, b, a, b, b, b, a}, 3).report;
   EXPECT_FALSE(report.exists);
   EXPECT_EQ(report.embedding.verdict, Embeddability::kUndecided) << report.embedding.reason;
+}
+
+// Sparse rates over many magnitudes, cycles among them, whose exponentials are nearly singular or have eigenvalues near
+// the negative axis. Rounded to T, and once more by a unit either way.
+template <typename T>
+void ExpectNeverDenied(std::mt19937& random, int64_t n, double rate, bool cycle) {
+  std::uniform_real_distribution<double> uniform(0, 1);
+  Numbers g(At(n * n), 0.0);
+  for (int64_t i = 0; i < n; ++i) {
+    double sum = 0;
+    for (int64_t j = 0; j < n; ++j) {
+      const bool next = j == (i + 1) % n;
+      if (i == j || (cycle && !next) || (!next && uniform(random) < 0.4)) continue;
+      sum += g[At(i * n + j)] = cycle ? rate : rate * std::pow(10, -3 * uniform(random));
+    }
+    g[At(i * n + i)] = -sum;
+  }
+  const Numbers s = ExpOfGenerator(g, n);
+  std::vector<T> rounded(s.begin(), s.end());
+  for (int perturbed = 0; perturbed < 3; ++perturbed) {
+    const MatrixLogReport report = LogOf(rounded, n).report;
+    EXPECT_NE(report.embedding.verdict, Embeddability::kNotEmbeddable)
+        << "n " << n << " rate " << rate << " cycle " << cycle << ": " << report.embedding.reason;
+    for (T& x : rounded) {
+      if (x > 0) x = std::nextafter(x, uniform(random) < 0.5 ? T{0} : T{1});
+    }
+  }
+}
+
+TEST(Embedding, ExponentialsOfGeneratorsAreNeverDenied) {
+  std::mt19937 random(5);
+  for (const int64_t n : {2, 3, 4, 5, 6, 9}) {
+    for (const double rate : {0.01, 0.3, 1.0, 3.0, 8.0, 20.0, 60.0, 300.0}) {
+      for (int draw = 0; draw < 4; ++draw) {
+        ExpectNeverDenied<double>(random, n, rate, draw == 0);
+        ExpectNeverDenied<float>(random, n, rate, draw == 0);
+      }
+    }
+  }
 }
 
 // What mixed for long is uniform to rounding, and nothing can be told of it.

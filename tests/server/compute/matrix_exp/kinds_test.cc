@@ -278,8 +278,8 @@ void ExpectSeriesEnds(int64_t n, const std::vector<double>& small, double unit) 
 TEST(MatrixExpKinds, ASeriesEndsWhereAPowerIsZero) {
   const std::vector<double> square = {1, -1, 1, -1};
   const std::vector<double> cube = {1, 1, 3, 5, 2, 6, -2, -1, -3};
-  const std::vector<double> fifth = {1,  -3, -1, -2, 3, -1, 1,  1,  1,  -1, -2, 5, 2,
-                                     3,  -3, 2,  -5, -2, -3, 4, -1, 1,  1,  1,  -1};
+  const std::vector<double> fifth = {1, -3, -1, -2, 3,  -1, 1, 1,  1, -1, -2, 5, 2,
+                                     3, -3, 2,  -5, -2, -3, 4, -1, 1, 1,  1,  -1};
   for (double unit : {1.0, 3e5, 1.1e15, 7e14, 0x1p60, 0x1p400, 0x1p900}) ExpectSeriesEnds<double>(2, square, unit);
   for (double unit : {1.0, 3e5, 1.1e15, 0x1p60, 0x1p400, 0x1p500}) ExpectSeriesEnds<double>(3, cube, unit);
   for (double unit : {1.0, 3e5, 7e13, 0x1p60, 0x1p200, 0x1p240}) ExpectSeriesEnds<double>(5, fifth, unit);
@@ -353,6 +353,48 @@ TEST(MatrixExpKinds, BoundsCoverClustersOfFrequencies) {
         const double bound = outcome.reports[0].error_bound;
         EXPECT_LE(error, bound) << n << " " << frequency << " " << gap;
         EXPECT_LE(bound, 1000 * error) << n << " " << frequency << " " << gap;
+      }
+    }
+  }
+}
+
+// Q T Q with a reflection Q and a triangular T whose superdiagonal is far larger than its eigenvalues, rounded to
+// double.
+std::vector<double> RotatedTriangular(Random& random, int64_t n, double superdiagonal, double diagonal) {
+  std::vector<long double> t(static_cast<size_t>(n * n), 0), v(static_cast<size_t>(n)), right(v), left(v);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = i; j < n; ++j) t[i * n + j] = Uniform(random, -1, 1) * (i == j ? diagonal : 1);
+    if (i + 1 < n) t[i * n + i + 1] = superdiagonal;
+  }
+  long double square = 0, both = 0;
+  for (long double& x : v) x = Uniform(random, 0.2, 1), square += x * x;
+  for (int64_t k = 0; k < n * n; ++k) right[k / n] += t[k] * v[k % n], left[k % n] += v[k / n] * t[k];
+  for (int64_t i = 0; i < n; ++i) both += v[i] * right[i];
+  std::vector<double> result(t.size());
+  for (int64_t k = 0; k < n * n; ++k) {
+    result[k] = static_cast<double>(t[k] - 2 / square * (v[k / n] * left[k % n] + right[k / n] * v[k % n]) +
+                                    4 / (square * square) * v[k / n] * both * v[k % n]);
+  }
+  return result;
+}
+
+TEST(MatrixExpKinds, BoundsHoldForRotatedTriangularMatrices) {
+  Random random(28);
+  for (int64_t n : {2, 3, 4, 6}) {
+    for (double superdiagonal : {1e2, 1e4, 1e6}) {
+      if (n == 6 && superdiagonal > 1e4) continue;  // more than the oracle has digits for
+      for (double diagonal : {0.0, 1.0, 5.0}) {
+        const std::vector<double> a = RotatedTriangular(random, n, superdiagonal, diagonal);
+        const Outcome<double> outcome = Exponentiate(n, a);
+        if (absl::IsOutOfRange(outcome.status)) continue;
+        ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+        const double error = RelativeError(n, outcome.result.data(), QuadExp(n, ToQuad(a.data(), n, 1), 0));
+        EXPECT_LE(error, outcome.reports[0].error_bound) << n << " " << superdiagonal << " " << diagonal;
+        // Doubles would lose all digits at the next superdiagonal; what pairs of them lose is far less.
+        if (n <= 3 && superdiagonal <= 1e4) {
+          EXPECT_LE(error, 1e-7) << n << " " << superdiagonal << " " << diagonal;
+          EXPECT_LE(outcome.reports[0].error_bound, 1e-6) << n << " " << superdiagonal << " " << diagonal;
+        }
       }
     }
   }
