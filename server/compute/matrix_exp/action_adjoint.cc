@@ -116,10 +116,9 @@ void Add(const Matrix<double>& from, const Matrix<double>& to) {
 }  // namespace
 
 template <typename T>
-absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::BufferPool& pool,
-                                      TaylorAction& action, double time, const Matrix<const T>& b,
-                                      const Matrix<const T>& gradient, const Matrix<double>& grad_a,
-                                      const Matrix<double>& grad_b) {
+absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, TaylorAction& action,
+                                      double time, const Matrix<const T>& b, const Matrix<const T>& gradient,
+                                      const Matrix<double>& grad_a, const Matrix<double>& grad_b) {
   const int64_t n = b.rows;
   const int64_t p = b.cols;
   const int64_t most_steps = kMatrices * n / std::max<int64_t>(p, 1) - 2 * kMostTerms;

@@ -22,10 +22,9 @@ namespace attend::compute {
 // overflows double, and the executor's errors: grad_a and grad_b are then unspecified. Time: about four times
 // TaylorAction's.
 template <typename T>
-absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::BufferPool& pool,
-                                      TaylorAction& action, double time, const Matrix<const T>& b,
-                                      const Matrix<const T>& gradient, const Matrix<double>& grad_a,
-                                      const Matrix<double>& grad_b);
+absl::StatusOr<bool> AddActionAdjoint(runtime::Executor& executor, runtime::BufferPool& pool, TaylorAction& action,
+                                      double time, const Matrix<const T>& b, const Matrix<const T>& gradient,
+                                      const Matrix<double>& grad_a, const Matrix<double>& grad_b);
 
 double ActionAdjointBytes(int64_t n, int64_t p);
 double ActionAdjointFlops(int64_t n, int64_t p, const ActionPlan& plan);
