@@ -10,12 +10,13 @@
 
 namespace attend::compute {
 
-inline constexpr int64_t kPackedRows = 24;   // rows are padded to a multiple of these: whole vectors on every machine
+inline constexpr int64_t kPackedRows = 24;     // rows are padded to a multiple of these: whole vectors on every machine
 inline constexpr int64_t kPackedColumns = 16;  // of every panel but the last
 
 // Owns the matrix. Panel k holds columns from k * kPackedColumns on; the last is 16, 8, 4, 3, 2 or 1 columns wide,
-// whichever of them is the least that holds what is left. Where SetZero or a product wrote it, entries beyond rows and
-// cols are 0; otherwise unspecified. Move-only; different panels and rows may be written by different threads.
+// whichever of them is the least that holds what is left. Entries beyond rows and cols, unspecified at first, are 0
+// after SetZero, LoadFrom and products of such panels. Move-only; different panels and rows may be written by different
+// threads.
 class ColumnPanels {
  public:
   ColumnPanels(int64_t rows, int64_t cols, runtime::BufferPool& pool)
@@ -34,7 +35,7 @@ class ColumnPanels {
   int64_t size() const { return Entries(rows_, cols_); }
 
   void SetZero() { std::fill_n(data(), size(), 0.0); }
-  // Rows [begin, end) and what pads them; REQUIRES: `from` or `to` is [rows, cols].
+  // REQUIRES: `from` and `to` are [rows, cols].
   void LoadFrom(const Matrix<const double>& from);
   void StoreTo(const Matrix<double>& to) const;
 

@@ -79,7 +79,8 @@ void PackedMatrix::MultiplyTile(const ColumnPanels& b, const PackedTile& tile, T
     for (int64_t panel = tile.first_panel; panel < tile.last_panel; ++panel) {
       for (int64_t row = tile.begin; row < tile.end; row += kPackedRows) {
         const bool last_group = row + kPackedRows == tile.end;
-        const double* next = last_group ? &at(tile.begin, std::min(first + terms, cols_ - 1)) : &at(row + kPackedRows, first);
+        const double* next =
+            last_group ? &at(tile.begin, std::min(first + terms, cols_ - 1)) : &at(row + kPackedRows, first);
         add(&at(row, first), next, b.at(panel, first), b.width(panel), count, sets, c.at(panel, row));
       }
     }

@@ -1,5 +1,5 @@
-// A matrix [n, n] that many products with [n, p] begin with, packed once: its entries lie in the order in which products
-// read them. Thread-safe once packed.
+// A matrix that many products begin with, packed once: its entries lie in the order in which products read them.
+// Thread-safe once packed.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_PACKED_MATRIX_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_PACKED_MATRIX_H_
 
@@ -46,7 +46,7 @@ class PackedMatrix {
   void MultiplyTile(const ColumnPanels& b, const PackedTile& tile, To to, const ColumnPanels& c) const;
 
   // work(tile) for all tiles of a product with p columns, on the executor's threads; tiles depend on the shapes alone.
-  // `products` of them are worth one tile's work. Errors: the executor's.
+  // `products`: how many times a tile is multiplied. Errors: the executor's.
   absl::Status ForEachTile(runtime::Executor& executor, int64_t p, int products,
                            absl::FunctionRef<void(const PackedTile&)> work) const;
   int64_t Tiles(int64_t p) const;

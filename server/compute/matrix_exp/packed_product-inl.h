@@ -29,8 +29,9 @@ static_assert(kPackedRows % kBlockRows == 0 && kPackedRows % kPackedLanes == 0);
 // To the second cache: the nearest holds what is multiplied now.
 HWY_INLINE void PrefetchLater(const double* from) { __builtin_prefetch(from, 0, 2); }
 
-// sums [kBlockRows, kVecs vectors] += a b over `count` terms, a [count, kPackedRows] and b [count, width] packed; with
-// `first` they are what is added to 0. Not inlined, so that all registers are its own.
+// `next`: what is multiplied after a, as long. sums [kBlockRows, kVecs vectors] += a b over `count` terms, a [count,
+// kPackedRows] and b [count, width] packed; with `first` they are what is added to 0. Not inlined, so that all
+// registers are its own.
 template <int kVecs>
 HWY_NOINLINE void AddBlock(const double* HWY_RESTRICT a, const double* HWY_RESTRICT next, const double* HWY_RESTRICT b,
                            int64_t width, int64_t count, bool first, double* HWY_RESTRICT sums) {
@@ -130,7 +131,8 @@ HWY_NOINLINE void AddNarrow(const double* HWY_RESTRICT a, const double* HWY_REST
   }
 }
 
-void AddPackedRows(const double* a, const double* next, const double* b, int64_t width, int64_t count, bool first, double* sums) {
+void AddPackedRows(const double* a, const double* next, const double* b, int64_t width, int64_t count, bool first,
+                   double* sums) {
   switch (width) {
     case 16:
       return AddWide<16>(a, next, b, count, first, sums);

@@ -53,8 +53,8 @@ struct ActionReport {
 // Source: Al-Mohy and Higham 2011, Computing the action of the matrix exponential: degree and steps from norms of
 // powers of A - shift I, which are estimated here from a few columns' Krylov sequence instead of an iteration per
 // power. What the estimate misses, each step notices itself: it goes on until two terms in a row do not count, and
-// where terms grow so far beyond the result that digits cancel, it is taken anew with half its length. Steps longer than
-// the plan's, which bounds what may cancel, are taken where they cancel little: fewer products in sum.
+// where terms grow so far beyond the result that digits cancel, it is taken anew with half its length. Steps longer
+// than the plan's, which bounds what may cancel, are taken where they cancel little: fewer products in sum.
 class TaylorAction {
  public:
   // T tells when a term no longer counts.

@@ -43,7 +43,10 @@ UniformRates::UniformRates(const Rates& rates) : g_unit(0), row(rates.row) {
 template <typename T>
 struct Uniformization<T>::Tails {
   explicit Tails(const PoissonWeights& poisson)
-      : weights(static_cast<size_t>(poisson.last() + 1), 0), tails(weights.size() + 1, 0), sums(tails), sums_of_sums(tails) {
+      : weights(static_cast<size_t>(poisson.last() + 1), 0),
+        tails(weights.size() + 1, 0),
+        sums(tails),
+        sums_of_sums(tails) {
     std::copy(poisson.weight.begin(), poisson.weight.end(), weights.begin() + poisson.first);
     long double tail = 0;  // of thousands of weights, but to be as exact as one
     for (size_t k = weights.size(); k-- > 0;) {
@@ -222,17 +225,20 @@ absl::Status Uniformization<T>::Advance(runtime::Executor& executor, const Work&
   auto done = rows_.ForEachTile(executor, value_.cols(), products, [&](const PackedTile& tile) {
     double& found = largest_[static_cast<size_t>(tile.index)];
     found = 0;
-    work(tile, [&](int64_t panel) {
-      UniformTerm term;
-      term.rows = tile.end - tile.begin;
-      term.width = value_.width(panel);
-      term.rate = rates_.rate;
-      term.before = value_.at(panel, tile.begin);
-      term.value = next_value_.at(panel, tile.begin);
-      term.sum = sum_.at(panel, tile.begin);
-      term.rest = sum_rest_.at(panel, tile.begin);
-      return term;
-    }, found);
+    work(
+        tile,
+        [&](int64_t panel) {
+          UniformTerm term;
+          term.rows = tile.end - tile.begin;
+          term.width = value_.width(panel);
+          term.rate = rates_.rate;
+          term.before = value_.at(panel, tile.begin);
+          term.value = next_value_.at(panel, tile.begin);
+          term.sum = sum_.at(panel, tile.begin);
+          term.rest = sum_rest_.at(panel, tile.begin);
+          return term;
+        },
+        found);
   });
   std::swap(value_, next_value_);
   largest = *std::max_element(largest_.begin(), largest_.end());
@@ -263,8 +269,8 @@ absl::Status Uniformization<T>::AdvanceSplit(runtime::Executor& executor, double
     for (int64_t panel = tile.first_panel; panel < tile.last_panel; ++panel) {
       UniformTerm term = term_of(panel);
       term.weight = weight;
-      found = std::max(found, AddSplitUniformTerm(term, next_grid_->at(panel, tile.begin),
-                                                  next_rest_->at(panel, tile.begin)));
+      found = std::max(found,
+                       AddSplitUniformTerm(term, next_grid_->at(panel, tile.begin), next_rest_->at(panel, tile.begin)));
     }
   };
   const absl::Status done = Advance(executor, work, largest);

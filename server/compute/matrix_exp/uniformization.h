@@ -1,14 +1,15 @@
 // The series of uniformization, times columns. Not thread-safe. T is float or double: what the result is rounded to.
 //
-// With P = I + G / q, q >= every -g_ii, exp(tG) b = sum over k of Poisson(q t; k) P^k b. P is stochastic, so nothing grows,
-// and the rounding error of each product stays. What keeps the sum of some hundred products at a few ulp is that products
-// are made more precisely than the result:
+// With P = I + G / q, q >= every -g_ii, exp(tG) b = sum over k of Poisson(q t; k) P^k b. P is stochastic, so nothing
+// grows, and the rounding error of each product stays. What keeps the sum of some hundred products at a few ulp is that
+// products are made more precisely than the result:
 //  - float32 computes them in double;
 //  - float64 at short times makes too few products for their rounding to add up (kMaxPlainRateTime): kPlain;
-//  - float64 otherwise splits P = P1 + P2 and v = v1 + v2 where P1 and v1 lie on a grid of 2^-26, so that P1 v1 is exact
-//    in double (every partial sum is a multiple of 2^-52 below 2), and the rest is 2^26 times smaller (Ozaki et al. 2012):
-//    kSplit. Once v changes little, its changes are summed instead, v_j + sum over k > j of Pr(N >= k) (v_k - v_(k-1)):
-//    plain products of so small a vector round so little that all of them together do not count.
+//  - float64 otherwise splits P = P1 + P2 and v = v1 + v2 where P1 and v1 lie on a grid of 2^-26, so that P1 v1 is
+//  exact
+//    in double (every partial sum is a multiple of 2^-52 below 2), and the rest is 2^26 times smaller (Ozaki et al.
+//    2012): kSplit. Once v changes little, its changes are summed instead, v_j + sum over k > j of Pr(N >= k) (v_k -
+//    v_(k-1)): plain products of so small a vector round so little that all of them together do not count.
 #ifndef ATTEND_SERVER_COMPUTE_MATRIX_EXP_UNIFORMIZATION_H_
 #define ATTEND_SERVER_COMPUTE_MATRIX_EXP_UNIFORMIZATION_H_
 
@@ -77,9 +78,9 @@ class Uniformization {
   const Matrix<const T>& g_;
   const UniformRates& rates_;
   const UniformProducts kind_;
-  PackedMatrix rows_;                          // q P; its part on the grid while products are split
-  std::optional<PackedMatrix> row_rests_;      // the other part
-  ColumnPanels value_, next_value_;            // v
+  PackedMatrix rows_;                      // q P; its part on the grid while products are split
+  std::optional<PackedMatrix> row_rests_;  // the other part
+  ColumnPanels value_, next_value_;        // v
   std::optional<ColumnPanels> grid_, rest_, next_grid_, next_rest_;
   ColumnPanels sum_, sum_rest_;
   std::vector<double> diagonal_rests_;  // what the diagonal of rows_ lost to rounding

@@ -106,8 +106,8 @@ TYPED_TEST(MatrixExpActionTest, ReportsHoldForGeneralMatrices) {
   }
 }
 
-// Steps as long as cancellation allows, tried on one column where there are many; with the spectrum to one side (its mean
-// is taken off the diagonal, which brings it back), or half of the diagonal moved.
+// Steps as long as cancellation allows, tried on one column where there are many; with the spectrum to one side (its
+// mean is taken off the diagonal, which brings it back), or half of the diagonal moved.
 TYPED_TEST(MatrixExpActionTest, LongStepsKeepTheDigits) {
   const int64_t n = 65;
   for (double moved : {0.0, 12.0, -12.0}) {

@@ -154,9 +154,9 @@ TYPED_TEST(GeneratorActionTest, MixingTakesFewProducts) {
   InlineExecutor executor(cancellation);
   BufferPool pool;
   int64_t products = 0;
-  ASSERT_TRUE(GeneratorAction<TypeParam>(executor, pool, Matrix<const TypeParam>(g.data(), n, n),
-                                         TimeOf(n, g, 1000.0), Matrix<const TypeParam>(b.data(), n, 1),
-                                         Matrix<TypeParam>(out.data(), n, 1), &products)
+  ASSERT_TRUE(GeneratorAction<TypeParam>(executor, pool, Matrix<const TypeParam>(g.data(), n, n), TimeOf(n, g, 1000.0),
+                                         Matrix<const TypeParam>(b.data(), n, 1), Matrix<TypeParam>(out.data(), n, 1),
+                                         &products)
                   .ok());
   EXPECT_GT(products, 3);
   EXPECT_LT(products, 100);  // not 1000

@@ -41,18 +41,17 @@ struct Shape {
 // a [m, k] b [k, p], or a^T b with a [k, m].
 std::vector<double> Product(runtime::Executor& executor, BufferPool& pool, const Shape& s, const std::vector<double>& a,
                             bool transposed, const std::vector<double>& b, PackedMatrix::To to) {
-  const Operand<double> left = transposed ? Transposed(Operand<double>(a.data(), s.k, s.m, s.m))
-                                          : Operand<double>(a.data(), s.m, s.k, s.k);
+  const Operand<double> left =
+      transposed ? Transposed(Operand<double>(a.data(), s.k, s.m, s.m)) : Operand<double>(a.data(), s.m, s.k, s.k);
   PackedMatrix packed(s.m, s.k, pool);
   EXPECT_TRUE(packed.Pack(executor, left).ok());
   ColumnPanels right(s.k, s.p, pool);
   right.LoadFrom(Matrix<const double>(b.data(), s.k, s.p));
   ColumnPanels sums(s.m, s.p, pool);
   std::fill_n(sums.data(), sums.size(), to == PackedMatrix::To::kSet ? std::numeric_limits<double>::quiet_NaN() : 1.0);
-  EXPECT_TRUE(packed
-                  .ForEachTile(executor, s.p, 1,
-                               [&](const PackedTile& tile) { packed.MultiplyTile(right, tile, to, sums); })
-                  .ok());
+  EXPECT_TRUE(
+      packed.ForEachTile(executor, s.p, 1, [&](const PackedTile& tile) { packed.MultiplyTile(right, tile, to, sums); })
+          .ok());
   std::vector<double> result(static_cast<size_t>(s.m * s.p));
   sums.StoreTo(Matrix<double>(result.data(), s.m, s.p));
   return result;
@@ -85,7 +84,8 @@ void ExpectPlainProduct(const Shape& s, bool transposed, PackedMatrix::To to) {
 
 TEST_P(PackedMatrixTest, AgreesWithAPlainLoop) {
   for (int64_t m : {1, 2, 3, 5, 17, 24, 25, 64, 65, 129}) {
-    for (int64_t p : {1, 2, 3, 4, 5, 8, 9, 16, 17, 20, 33}) ExpectPlainProduct({m, m, p}, false, PackedMatrix::To::kSet);
+    for (int64_t p : {1, 2, 3, 4, 5, 8, 9, 16, 17, 20, 33})
+      ExpectPlainProduct({m, m, p}, false, PackedMatrix::To::kSet);
   }
   for (int64_t p : {1, 3, 5, 17}) {
     ExpectPlainProduct({97, 300, p}, false, PackedMatrix::To::kSet);  // more terms than are taken at once
