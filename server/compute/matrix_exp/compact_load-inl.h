@@ -28,8 +28,6 @@ class CompactLoad {
   // to: memory for the matrix, rows `stride` apart; sums: for 3 rows, the first of which stays the columns' sums.
   CompactLoad(int64_t n, int64_t stride, const T* a, T* to, T* sums)
       : n_(n), stride_(stride), to_(to), columns_(sums), rows_(columns_ + stride), diagonal_(rows_ + stride) {
-    std::fill_n(columns_, stride_, T{0});
-    std::fill_n(diagonal_, stride_, T{0});
     int64_t i = 0;
     for (; i + 4 <= n_; i += 4) CopyRows<4>(a, i);
     for (; i < n_; ++i) CopyRows<1>(a, i);
@@ -91,11 +89,11 @@ class CompactLoad {
       sums[r] = hn::Zero(d);
       T* row = rows + r * stride_;
       std::copy_n(a + (i + r) * n_, n_, row);
-      std::fill_n(row + n_, stride_ - n_, T{0});
+      for (int64_t j = n_; j < stride_; ++j) row[j] = 0;
       diagonal_[i + r] = row[i + r];
     }
     for (int64_t j = 0; j < n_; j += static_cast<int64_t>(hn::Lanes(d))) {
-      auto column = hn::Load(d, columns_ + j);
+      auto column = i == 0 ? hn::Zero(d) : hn::Load(d, columns_ + j);
       for (int r = 0; r < kRows; ++r) {
         const auto on_diagonal = hn::Eq(hn::Iota(d, T{0}), hn::Set(d, static_cast<T>(i + r - j)));
         const auto entries = hn::IfThenZeroElse(on_diagonal, hn::Abs(hn::Load(d, rows + r * stride_ + j)));
