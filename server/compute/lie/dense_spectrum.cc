@@ -74,10 +74,10 @@ absl::Status DenseSpectrum(const ClassProblem& problem, ClassSpectrum& spectrum)
   double condition = 1;
   const Matrix<const double> scaled(h.data, n, n);
   done = EigenvalueCondition(problem.executor.cancellation(), scaled, largest, condition);
-  // Backward errors of the QR algorithm are a few units of roundoff of the norm.
+  // Backward errors of the QR algorithm are a few units of roundoff of the norm; rows were divided by rounded sums.
   constexpr double kBackward = 8;
   spectrum.modulus = std::abs(largest);
-  spectrum.error = condition * kBackward * kRoundoff * norm;
+  spectrum.error = condition * kRoundoff * (kBackward * norm + static_cast<double>(n));
   return done;
 }
 
