@@ -6,12 +6,16 @@
 
 #include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/matrix_exp/spectral.h"
+#include "server/compute/panels.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
 namespace {
 
 using Complex = std::complex<double>;
+
+constexpr int64_t kStridedPasses = 4;  // what an entry beside its mirror image costs, in entries along a row
+constexpr int64_t kBlockPasses = 16;   // and what a block with its complex divisions does
 
 // Rows 0 .. pairs - 1 of the basis are x_i, the rows from n - pairs on are y_i, with A x_i = -w_i y_i and
 // A y_i = w_i x_i; where n is odd there is one more row between them, with A x = 0.
@@ -68,7 +72,10 @@ class SkewSymmetric final : public Spectral {
       const absl::StatusOr<double> error = OrthogonalityError(executor, Operand<double>(exponential), rest.view());
       if (!error.ok()) return error.status();
       if (*error <= good_enough) break;
-      std::copy_n(exponential.data, n() * n(), before.data());
+      const auto copied = ForEachPanel(executor, n(), n(), [&](int64_t begin, int64_t end) {
+        std::copy_n(exponential.row(begin), (end - begin) * n(), before.view().row(begin));
+      });
+      if (!copied.ok()) return copied;
       if (auto done = ParallelGemm(executor, 0.5, before.view(), rest.view(), 1.0, exponential); !done.ok()) {
         return done;
       }
@@ -77,24 +84,28 @@ class SkewSymmetric final : public Spectral {
   }
 
  private:
-  void SubtractExpected(const Matrix<double>& images) const override {
-    for (int64_t i = 0; i < pairs(); ++i) {
-      const int64_t yi = first_y() + i;
-      const double value = values_[static_cast<size_t>(i)];
-      for (int64_t j = 0; j < n(); ++j) {
-        images.row(i)[j] += value * basis_.view().row(yi)[j];
-        images.row(yi)[j] -= value * basis_.view().row(i)[j];
+  absl::Status SubtractExpected(runtime::Executor& executor, const Matrix<double>& images) const override {
+    return ForEachPanel(executor, pairs(), 2 * n(), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t yi = first_y() + i;
+        const double value = values_[static_cast<size_t>(i)];
+        for (int64_t j = 0; j < n(); ++j) {
+          images.row(i)[j] += value * basis_.view().row(yi)[j];
+          images.row(yi)[j] -= value * basis_.view().row(i)[j];
+        }
       }
-    }
+    });
   }
 
   // As that of symmetric matrices, but by blocks.
-  void Correct(const Matrix<double>& rest, const Matrix<double>& change) override {
-    Antisymmetrize(change);
-    DivideByGaps(change);
-    for (int64_t i = 0; i < n(); ++i) {
-      for (int64_t j = 0; j < n(); ++j) change.row(i)[j] += ((i == j ? 1 : 0) - rest.row(i)[j]) / 2;
-    }
+  absl::Status Correct(runtime::Executor& executor, const Matrix<double>& rest, const Matrix<double>& change) override {
+    if (auto done = Antisymmetrize(executor, change); !done.ok()) return done;
+    if (auto done = DivideByGaps(executor, change); !done.ok()) return done;
+    return ForEachPanel(executor, n(), n(), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t j = 0; j < n(); ++j) change.row(i)[j] += ((i == j ? 1 : 0) - rest.row(i)[j]) / 2;
+      }
+    });
   }
 
   int64_t pairs() const { return n() / 2; }
@@ -129,6 +140,16 @@ class SkewSymmetric final : public Spectral {
     if (yi >= 0 && yj >= 0) to.row(yi)[yj] += block.same.real() - block.opposite.real();
   }
 
+  // Blocks of different rows at the same time.
+  template <typename Function>
+  absl::Status ForEachBlock(runtime::Executor& executor, const Function& function) const {
+    return ForEachPanel(executor, n() - pairs(), kBlockPasses * n(), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t j = 0; j < n() - pairs(); ++j) function(i, j);
+      }
+    });
+  }
+
   template <typename Function>
   void ForEachBlock(const Function& function) const {
     for (int64_t i = 0; i < n() - pairs(); ++i) {
@@ -136,23 +157,25 @@ class SkewSymmetric final : public Spectral {
     }
   }
 
-  static void Antisymmetrize(const Matrix<double>& m) {
-    for (int64_t i = 0; i < m.rows; ++i) {
-      m.row(i)[i] = 0;
-      for (int64_t j = 0; j < i; ++j) {
-        m.row(i)[j] = (m.row(i)[j] - m.row(j)[i]) / 2;
-        m.row(j)[i] = -m.row(i)[j];
+  static absl::Status Antisymmetrize(runtime::Executor& executor, const Matrix<double>& m) {
+    return ForEachPanel(executor, m.rows, kStridedPasses * m.cols, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        m.row(i)[i] = 0;
+        for (int64_t j = 0; j < i; ++j) {
+          m.row(i)[j] = (m.row(i)[j] - m.row(j)[i]) / 2;
+          m.row(j)[i] = -m.row(i)[j];
+        }
       }
-    }
+    });
   }
 
   // Divides residuals by the gaps between eigenvalues i w: what the vectors turn by. Adds its part to each w.
-  void DivideByGaps(const Matrix<double>& change) {
+  absl::Status DivideByGaps(runtime::Executor& executor, const Matrix<double>& change) {
     const double close = 1e-6 * (values_.empty() ? 0 : values_.front());
     std::vector<double> w = values_;
     w.resize(static_cast<size_t>(n() - pairs()), 0);
     std::vector<double> refined = w;
-    ForEachBlock([&](int64_t j, int64_t i) {  // row j of change is of vector j
+    const auto done = ForEachBlock(executor, [&](int64_t j, int64_t i) {  // row j of change is of vector j
       Block block = Load(change, j, i);
       // The rows are transposed here: what belongs to eigenvalue i w_j stands at the conjugate's place.
       const double gap = w[static_cast<size_t>(j)] - w[static_cast<size_t>(i)];
@@ -165,6 +188,7 @@ class SkewSymmetric final : public Spectral {
     });
     refined.resize(values_.size());
     values_ = std::move(refined);
+    return done;
   }
 
   // An eigenvalue i w of A^T = -A, times t: its angle t w, and exp(-i t w / 2).

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "server/compute/matrix_exp/decompositions.h"
+#include "server/compute/panels.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
@@ -25,11 +26,14 @@ absl::Status Spectral::Refine(runtime::Executor& executor, runtime::BufferPool& 
   const Operand<double> z(basis_.view());
   auto done = ParallelGemm(executor, 1.0, z, Transposed(Operand<double>(a)), 0.0, residual.view());
   if (!done.ok()) return done;
-  SubtractExpected(residual.view());
+  if (done = SubtractExpected(executor, residual.view()); !done.ok()) return done;
   if (done = ParallelGemm(executor, 1.0, z, Transposed(z), 0.0, rest.view()); !done.ok()) return done;
   if (done = ParallelGemm(executor, 1.0, residual.view(), Transposed(z), 0.0, change.view()); !done.ok()) return done;
-  Correct(rest.view(), change.view());
-  std::copy_n(basis_.data(), basis_.size(), residual.data());
+  if (done = Correct(executor, rest.view(), change.view()); !done.ok()) return done;
+  done = ForEachPanel(executor, n(), n(), [&](int64_t begin, int64_t end) {
+    std::copy_n(basis_.view().row(begin), (end - begin) * n(), residual.view().row(begin));
+  });
+  if (!done.ok()) return done;
   return ParallelGemm(executor, 1.0, change.view(), residual.view(), 1.0, basis_.view());
 }
 
@@ -47,10 +51,13 @@ absl::StatusOr<double> OrthogonalityError(runtime::Executor& executor, const Ope
   absl::Status done = ParallelGemm(executor, -1.0, Transposed(r), r, 0.0, scratch);
   if (!done.ok()) return done;
   double largest = 0;
-  for (int64_t i = 0; i < r.rows; ++i) {
-    scratch.row(i)[i] += 1;
-    for (int64_t j = 0; j < r.cols; ++j) largest = std::max(largest, std::fabs(scratch.row(i)[j]));
-  }
+  done = ForEachPanelInOrder(executor, r.rows, r.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      scratch.row(i)[i] += 1;
+      for (int64_t j = 0; j < r.cols; ++j) largest = std::max(largest, std::fabs(scratch.row(i)[j]));
+    }
+  });
+  if (!done.ok()) return done;
   return largest;
 }
 

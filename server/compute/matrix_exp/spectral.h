@@ -63,10 +63,11 @@ class Spectral {
   long double Scaled(double time) const;
 
   // images [n, n], A z_i row by row, less what they would be if the eigenvalues were exact.
-  virtual void SubtractExpected(const Matrix<double>& images) const = 0;
+  virtual absl::Status SubtractExpected(runtime::Executor& executor, const Matrix<double>& images) const = 0;
   // Turns `change`, where entry (j, i) is the part of vector j's residual along vector i, into what the basis is to be
   // multiplied with, and adds the corrections of the eigenvalues. rest = Z Z^T.
-  virtual void Correct(const Matrix<double>& rest, const Matrix<double>& change) = 0;
+  virtual absl::Status Correct(runtime::Executor& executor, const Matrix<double>& rest,
+                               const Matrix<double>& change) = 0;
 
   Dense basis_;                 // Z
   int exponent_ = 0;            // eigenvalues are in units of 2^exponent

@@ -7,10 +7,13 @@
 #include "server/compute/matrix_exp/decompositions.h"
 #include "server/compute/matrix_exp/scalar_exp.h"
 #include "server/compute/matrix_exp/spectral.h"
+#include "server/compute/panels.h"
 #include "server/compute/parallel_gemm.h"
 
 namespace attend::compute {
 namespace {
+
+constexpr int64_t kStridedPasses = 4;  // what an entry beside its mirror image costs, in entries along a row
 
 class Symmetric final : public Spectral {
  public:
@@ -84,10 +87,11 @@ class Symmetric final : public Spectral {
 
   absl::Status Polish(runtime::Executor& executor, runtime::BufferPool& pool,
                       const Matrix<double>& exponential) const override {
-    for (int64_t i = 0; i < exponential.rows; ++i) {
-      for (int64_t j = 0; j < i; ++j) exponential.row(i)[j] = exponential.row(j)[i];
-    }
-    return absl::OkStatus();
+    return ForEachPanel(executor, exponential.rows, kStridedPasses * n(), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t j = 0; j < i; ++j) exponential.row(i)[j] = exponential.row(j)[i];
+      }
+    });
   }
 
  private:
@@ -97,31 +101,36 @@ class Symmetric final : public Spectral {
     return std::all_of(row, row + count, [](double x) { return x == 0; });
   }
 
-  void SubtractExpected(const Matrix<double>& images) const override {
-    for (int64_t i = 0; i < n(); ++i) {
-      const double value = values_[static_cast<size_t>(i)];
-      for (int64_t j = 0; j < n(); ++j) images.row(i)[j] -= value * basis_.view().row(i)[j];
-    }
+  absl::Status SubtractExpected(runtime::Executor& executor, const Matrix<double>& images) const override {
+    return ForEachPanel(executor, n(), n(), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const double value = values_[static_cast<size_t>(i)];
+        for (int64_t j = 0; j < n(); ++j) images.row(i)[j] -= value * basis_.view().row(i)[j];
+      }
+    });
   }
 
   // The symmetric part of `change` makes the basis orthogonal, the antisymmetric one turns it: kept apart, rounding
   // stays that small.
-  void Correct(const Matrix<double>& rest, const Matrix<double>& change) override {
+  absl::Status Correct(runtime::Executor& executor, const Matrix<double>& rest, const Matrix<double>& change) override {
     // Vectors of closer eigenvalues may turn into each other as they like.
     const double close = 1e-6 * std::max(std::fabs(values_.front()), std::fabs(values_.back()));
     std::vector<double> refined = values_;
-    for (int64_t j = 0; j < n(); ++j) {
-      refined[static_cast<size_t>(j)] += change.row(j)[j];
-      change.row(j)[j] = (1 - rest.row(j)[j]) / 2;
-      for (int64_t i = 0; i < j; ++i) {
-        const double gap = values_[static_cast<size_t>(j)] - values_[static_cast<size_t>(i)];
-        const double mean = (change.row(j)[i] + change.row(i)[j]) / 2;
-        const double turn = std::fabs(gap) > close ? mean / gap : 0;
-        change.row(j)[i] = turn - rest.row(j)[i] / 2;
-        change.row(i)[j] = -turn - rest.row(j)[i] / 2;
+    const auto done = ForEachPanel(executor, n(), kStridedPasses * n(), [&](int64_t begin, int64_t end) {
+      for (int64_t j = begin; j < end; ++j) {
+        refined[static_cast<size_t>(j)] += change.row(j)[j];
+        change.row(j)[j] = (1 - rest.row(j)[j]) / 2;
+        for (int64_t i = 0; i < j; ++i) {
+          const double gap = values_[static_cast<size_t>(j)] - values_[static_cast<size_t>(i)];
+          const double mean = (change.row(j)[i] + change.row(i)[j]) / 2;
+          const double turn = std::fabs(gap) > close ? mean / gap : 0;
+          change.row(j)[i] = turn - rest.row(j)[i] / 2;
+          change.row(i)[j] = -turn - rest.row(j)[i] / 2;
+        }
       }
-    }
+    });
     values_ = std::move(refined);
+    return done;
   }
 };
 
