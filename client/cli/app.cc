@@ -73,6 +73,18 @@ void DeclareCommonFlags(CLI::App& command, Program& program) {
   command.add_flag("--quiet", flags.quiet, "Leave out where the time went")->group("Printing");
 }
 
+// A variable of the shell that is not set makes --times "$T" an empty value, which CLI11 takes for 0, or for nothing.
+// Here and not at each flag, so that none is forgotten; `health ""` names the server as a whole.
+void RefuseEmptyValues(CLI::App& command) {
+  for (CLI::Option* flag : command.get_options([](const CLI::Option* option) { return option->nonpositional(); })) {
+    if (flag->get_items_expected_max() == 0) continue;
+    const auto check = [expected = flag->get_type_name()](std::string& text) -> std::string {
+      return text.empty() ? absl::StrCat("got an empty value, expected ", expected) : "";
+    };
+    flag->transform(CLI::Validator(check, ""));  // unlike check(), before the flag's other checks
+  }
+}
+
 void DeclareProgram(Program& program) {
   program.app.name("attend");
   program.app.set_version_flag("--version", ATTEND_VERSION, "Print the version and exit");
@@ -88,6 +100,7 @@ void DeclareProgram(Program& program) {
     const std::vector<CLI::App*> inner = app->get_subcommands([](CLI::App*) { return true; });
     for (CLI::App* leaf : inner.empty() ? std::vector<CLI::App*>{app} : inner) {
       DeclareCommonFlags(*leaf, program);
+      RefuseEmptyValues(*leaf);
       leaf->footer(absl::StrCat(leaf->get_footer(), "\n", kExitCodesHelp));
     }
     program.commands.emplace_back(app, std::move(command));

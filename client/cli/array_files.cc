@@ -122,12 +122,7 @@ absl::Status ArrayFiles::ClaimOutput(const std::string& path) {
     console_.ReserveStdout();
     return absl::OkStatus();
   }
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  std::error_code ignored;
-  if (!folder.empty() && !std::filesystem::is_directory(folder, ignored)) {
-    return absl::NotFoundError(absl::StrCat(path, ": there is no folder ", folder.string()));
-  }
-  return absl::OkStatus();
+  return CheckFolderOf(path);
 }
 
 absl::Status ArrayFiles::WriteTensor(const std::string& path, const v1::Tensor& tensor) {

@@ -1,5 +1,7 @@
 #include "client/cli/attention_flags.h"
 
+#include "client/cli/number_list.h"
+
 namespace attend::cli {
 
 void AttentionFlags::Declare(CLI::App& app) {
@@ -40,11 +42,7 @@ void AttentionFlags::DeclareMask(CLI::App& app) {
       ->type_name("COUNT")
       ->group(group);
   app.add_option("--window-right", window_right_, "Keys after it")->type_name("COUNT")->group(group);
-  app.add_option("--alibi-slopes", alibi_slopes_, "One per head: subtracts slope |i - j|")
-      ->type_name("LIST")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->group(group);
+  AddNumbers(app, "--alibi-slopes", alibi_slopes_, "One per head: subtracts slope |i - j|")->group(group);
 }
 
 void AttentionFlags::DeclarePosition(CLI::App& app) {

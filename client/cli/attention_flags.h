@@ -73,7 +73,7 @@ class AttentionFlags {
       {"--allowed", "Booleans, broadcastable to [batch, heads, n, m]", &v1::Mask::mutable_allowed}};
   TensorFlags<v1::Mask> bias_{{"--bias", "Added to the scores, broadcastable likewise", &v1::Mask::mutable_bias}};
   std::string key_lengths_;
-  std::vector<float> alibi_slopes_;
+  std::vector<double> alibi_slopes_;
 
   std::string position_;
   std::optional<double> position_base_;

@@ -1,9 +1,8 @@
 // The second half of AttentionFlags: from parsed flags to the request.
 #include <algorithm>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_split.h"
 #include "client/cli/attention_flags.h"
+#include "client/cli/number_list.h"
 #include "client/lib/tensor.h"
 
 namespace attend::cli {
@@ -94,7 +93,7 @@ absl::Status AttentionFlags::SetMask(ArrayFiles& files, v1::AttentionRequest& re
   if (!causal_.empty()) mask.set_causal(causal_ == "top_left" ? v1::CAUSAL_TOP_LEFT : v1::CAUSAL_BOTTOM_RIGHT);
   if (window_left_.has_value()) mask.set_window_left(*window_left_);
   if (window_right_.has_value()) mask.set_window_right(*window_right_);
-  mask.mutable_alibi_slopes()->Add(alibi_slopes_.begin(), alibi_slopes_.end());
+  for (const double slope : alibi_slopes_) mask.add_alibi_slopes(static_cast<float>(slope));
   if (absl::Status status = mask_.Fill(files, input_type_.dtype(), mask); !status.ok()) return status;
   if (absl::Status status = bias_.Fill(files, input_type_.dtype(), mask); !status.ok()) return status;
   if (absl::Status status = SetKeyLengths(files, mask); !status.ok()) return status;
@@ -104,18 +103,13 @@ absl::Status AttentionFlags::SetMask(ArrayFiles& files, v1::AttentionRequest& re
 
 absl::Status AttentionFlags::SetKeyLengths(ArrayFiles& files, v1::Mask& mask) const {
   if (key_lengths_.empty()) return absl::OkStatus();
-  std::vector<int64_t> lengths;
-  for (const absl::string_view word : absl::StrSplit(key_lengths_, ',')) {
-    if (!absl::SimpleAtoi(word, &lengths.emplace_back())) {
-      absl::StatusOr<std::vector<int64_t>> read = files.ReadIntegers(key_lengths_);
-      if (!read.ok()) {
-        return absl::InvalidArgumentError(absl::StrCat("--key-lengths ", read.status().message()));
-      }
-      lengths = *std::move(read);
-      break;
-    }
+  const bool is_list = key_lengths_.find_first_not_of("0123456789+-, ") == std::string::npos;
+  const absl::StatusOr<std::vector<int64_t>> lengths =
+      is_list ? ParseWholeNumbers(key_lengths_) : files.ReadIntegers(key_lengths_);
+  if (!lengths.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--key-lengths ", lengths.status().message()));
   }
-  mask.mutable_key_lengths()->Add(lengths.begin(), lengths.end());
+  mask.mutable_key_lengths()->Add(lengths->begin(), lengths->end());
   return absl::OkStatus();
 }
 

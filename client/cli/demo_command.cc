@@ -109,6 +109,7 @@ class DemoCommand : public Command {
     if (!folder.ok()) return session.UsageFailure(folder.status());
     absl::StatusOr<Street> street = LoadStreet(*folder);
     if (!street.ok()) return session.UsageFailure(street.status());
+    if (absl::Status status = CheckFolderOf(picture_); !status.ok()) return session.UsageFailure(status);
     absl::StatusOr<const client::Client*> client = session.Connect();
     if (!client.ok()) return session.CallFailure(client.status());
     absl::StatusOr<DemoResult> result = Compute(**client, *street);

@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "client/cli/report.h"
+#include "client/cli/token_label.h"
 
 namespace attend::cli {
 namespace {
@@ -48,12 +49,6 @@ std::optional<size_t> Pronoun(const DemoResult& result) {
   const auto found = std::find(result.tokens.begin(), result.tokens.end(), kPronoun);
   if (found == result.tokens.end()) return std::nullopt;
   return static_cast<size_t>(found - result.tokens.begin());
-}
-
-// A lone full stop would look like a speck on the picture.
-std::string AxisLabel(const std::string& token) {
-  const bool mark = token.size() == 1 && absl::ascii_ispunct(static_cast<unsigned char>(token[0]));
-  return mark ? fmt::format("\u2039{}\u203a", token) : token;
 }
 
 // All that one token looks at.
@@ -164,7 +159,7 @@ Heatmap DemoHeatmap(const DemoResult& result) {
   heatmap.row_axis = "this token ...";
   heatmap.column_axis = "... looks at this one";
   heatmap.value_axis = "share of a token's attention";
-  for (const std::string& token : result.tokens) heatmap.rows.push_back(AxisLabel(token));
+  for (const std::string& token : result.tokens) heatmap.rows.push_back(TokenLabel(token));
   heatmap.columns = heatmap.rows;
   heatmap.marked_row = Pronoun(result);
   for (size_t head = 0; head < result.heads; ++head) {

@@ -8,6 +8,7 @@
 #include "client/cli/command.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/lie_report.h"
+#include "client/cli/number_list.h"
 #include "client/cli/report.h"
 #include "client/cli/tensor_flags.h"
 
@@ -79,10 +80,7 @@ class ExpmCommand : public Command {
     CLI::App* app = program.add_subcommand("expm", "exp(tA), or exp(tA) B, from .npy files");
     inputs_.Declare(*app, "Input");
     app->get_option("--a")->required();
-    app->add_option("--times", times_, "The t in exp(tA), as 0.1,1,2; default: 1, no dimension for it")
-        ->type_name("LIST")
-        ->delimiter(',')
-        ->allow_extra_args(false)
+    AddNumbers(*app, "--times", times_, "The t in exp(tA), as 0.1,1,2; default: 1, no dimension for it")
         ->group("Input");
     AddChoice(*app, "--structure", structure_,
               {"auto", "general", "generator", "skew_symmetric", "symmetric", "triangular", "diagonal"},

@@ -98,9 +98,10 @@ void Painter::Paint(const Layout& layout) const {
   Text(map_.title, kMargin, kMargin + 14, {kTitleSize, kBlack, Align::kLeft, CAIRO_FONT_WEIGHT_BOLD});
   Text(map_.subtitle, kMargin, kMargin + 50, {kSubtitleSize, kGray});
   const double top = kMargin + kHeading;
+  const auto per_line = static_cast<size_t>(layout.panels_per_line);
   for (size_t i = 0; i < map_.panels.size(); ++i) {
-    const auto across = static_cast<double>(i % kPanelsPerLine);
-    const auto down = static_cast<double>(i / kPanelsPerLine);
+    const auto across = static_cast<double>(i % per_line);
+    const auto down = static_cast<double>(i / per_line);
     PaintPanel(map_.panels[i], layout, kMargin + across * (layout.panel_width + kGap),
                top + down * (layout.panel_height + kGap));
   }

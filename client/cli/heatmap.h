@@ -24,7 +24,7 @@ struct Heatmap {
   std::string value_axis;         // what the colours are
   std::vector<std::string> rows;  // labels, UTF-8
   std::vector<std::string> columns;
-  std::vector<Panel> panels;         // two in a line; all share one colour scale, from 0 to the largest value
+  std::vector<Panel> panels;         // two to five in a line; all share one colour scale, from 0 to the largest value
   std::optional<size_t> marked_row;  // framed in every panel, with a ring around its largest value
 };
 

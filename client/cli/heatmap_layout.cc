@@ -5,6 +5,16 @@
 
 namespace attend::cli {
 
+namespace {
+
+// As many as lines, nearly: two panels side by side, four in a square, six as three and three.
+int PanelsPerLine(int count) {
+  const int square = static_cast<int>(std::ceil(std::sqrt(count)));
+  return std::clamp(square, 1, kMostPanelsPerLine);
+}
+
+}  // namespace
+
 Layout MeasureLayout(const Heatmap& heatmap, const std::function<double(const std::string&, double)>& text_width) {
   double row_label = 0;
   for (const std::string& label : heatmap.rows) row_label = std::max(row_label, text_width(label, kLabelSize));
@@ -16,8 +26,9 @@ Layout MeasureLayout(const Heatmap& heatmap, const std::function<double(const st
   layout.panel_width = layout.row_labels + kCell * static_cast<double>(heatmap.columns.size());
   layout.panel_height = kPanelTitle + kCell * static_cast<double>(heatmap.rows.size()) + layout.column_labels;
   const auto count = static_cast<int>(heatmap.panels.size());
-  const int across = std::min(count, kPanelsPerLine);
-  const int down = (count + kPanelsPerLine - 1) / kPanelsPerLine;
+  const int across = PanelsPerLine(count);
+  const int down = (count + across - 1) / across;
+  layout.panels_per_line = across;
   const double panels = across * layout.panel_width + (across - 1) * kGap;
   const double heading = std::max(text_width(heatmap.title, kTitleSize), text_width(heatmap.subtitle, kSubtitleSize));
   layout.width = 2 * kMargin + std::max(panels + kBarGap + kBarWidth + kBarLabels, heading);

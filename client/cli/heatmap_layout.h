@@ -29,10 +29,11 @@ inline constexpr double kLabelSize = 19;
 inline constexpr double kAxisSize = 16;
 inline constexpr double kNumberSize = 14;
 inline constexpr double kNumbersFrom = 0.10;  // smaller shares stay without a number
-inline constexpr int kPanelsPerLine = 2;
+inline constexpr int kMostPanelsPerLine = 5;
 inline constexpr double kMaxSide = 16000;
 
 struct Layout {
+  int panels_per_line;
   double row_labels;     // width of the row labels
   double column_labels;  // height of the slanted column labels
   double panel_width;    // with its labels

@@ -45,9 +45,10 @@ std::vector<double> GeneratorsOf(const std::vector<double>& scores, size_t n) {
 // Asks one thing after the other and remembers the first failure.
 class Asker {
  public:
-  Asker(const client::Client& client, const Street& street, const std::vector<double>& times)
+  Asker(const client::Client& client, const Street& street, const std::vector<double>& times, double beside_time)
       : client_(client), street_(street), n_(street.tokens.size()) {
     view_.times = times;
+    view_.beside_time = beside_time;
     for (const std::string& token : street.tokens) view_.tokens.push_back(PlainToken(token));
     view_.heads.resize(Street::kHeads);
   }
@@ -89,22 +90,28 @@ class Asker {
     return numbers;
   }
 
-  // Softmax and exp(G); returns the scores [heads, n, n].
+  // Softmax, exp(G) and exp(tG); returns the scores [heads, n, n].
   v1::Tensor AskAttention() {
     v1::AttentionRequest request = AttentionOf(street_);
     const v1::AttentionResponse softmax = Take(client_.Attention(request));
-    request.mutable_normalization()->mutable_generator_exp()->set_rate(v1::GeneratorExp::RATE_SOFTPLUS);
+    v1::GeneratorExp& generator_exp = *request.mutable_normalization()->mutable_generator_exp();
+    generator_exp.set_rate(v1::GeneratorExp::RATE_SOFTPLUS);
     const v1::AttentionResponse action = Take(client_.Attention(request));
+    generator_exp.set_time(view_.beside_time);
+    const v1::AttentionResponse beside = Take(client_.Attention(request));
     const std::vector<double> softmax_weights = Numbers(softmax.weights(), Street::kHeads);
-    const std::vector<double> action_weights = Numbers(action.weights(), Street::kHeads);
-    Expect(softmax.diagnostics_size() == Street::kHeads && action.diagnostics_size() == Street::kHeads, "diagnosis");
+    const std::vector<double> beside_weights = Numbers(beside.weights(), Street::kHeads);
+    for (const v1::AttentionResponse* response : {&softmax, &action, &beside}) {
+      Expect(response->diagnostics_size() == Street::kHeads, "diagnosis");
+    }
     if (!status_.ok()) return {};
     for (int h = 0; h < Street::kHeads; ++h) {
       LieView::Head& head = view_.heads[static_cast<size_t>(h)];
       head.softmax = softmax.diagnostics(h);
       head.action = action.diagnostics(h);
+      head.beside = beside.diagnostics(h);
       head.softmax_weights = Part(softmax_weights, static_cast<size_t>(h));
-      head.action_weights = Part(action_weights, static_cast<size_t>(h));
+      head.beside_weights = Part(beside_weights, static_cast<size_t>(h));
     }
     return softmax.scores();
   }
@@ -184,8 +191,8 @@ class Asker {
 }  // namespace
 
 absl::StatusOr<LieView> LookAtLayer(const client::Client& client, const Street& street,
-                                    const std::vector<double>& times) {
-  return Asker(client, street, times).Ask();
+                                    const std::vector<double>& times, double beside_time) {
+  return Asker(client, street, times, beside_time).Ask();
 }
 
 }  // namespace attend::cli

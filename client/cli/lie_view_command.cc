@@ -1,13 +1,16 @@
 // attend lie-view: the Lie view of a real sentence in a real layer, in numbers and pictures.
+#include <cmath>
 #include <filesystem>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "client/cli/command.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/lie_view_report.h"
+#include "client/cli/number_list.h"
 #include "client/cli/output.h"
 
 namespace attend::cli {
@@ -18,6 +21,12 @@ constexpr char kExamples[] =
     "  attend lie-view --pictures /tmp\n"
     "  attend lie-view --times 0.1,0.2,0.4 --head 2 --target 127.0.0.1:50051 --json\n";
 
+std::string CheckTime(std::string& text) {
+  double time = 0;
+  const bool good = absl::SimpleAtod(text, &time) && time >= 0 && std::isfinite(time);
+  return good ? "" : fmt::format("got \"{}\", expected a number of at least 0", text);
+}
+
 class LieViewCommand : public Command {
  public:
   CLI::App* Declare(CLI::App& program) override {
@@ -27,15 +36,15 @@ class LieViewCommand : public Command {
         ->type_name("DIR")
         ->envname("ATTEND_DATA")
         ->group(group);
-    app->add_option("--times", times_, "The t of exp(tG)")
-        ->type_name("LIST")
-        ->delimiter(',')
-        ->allow_extra_args(false)
-        ->check(CLI::NonNegativeNumber)
+    AddNumbers(*app, "--times", times_, "The t of exp(tG)", 0)->group(group);
+    app->add_option("--beside", beside_, "The t of exp(tG) drawn beside softmax")
+        ->type_name("TIME")
+        ->check(CLI::Validator(CheckTime, ""))
         ->capture_default_str()
         ->group(group);
-    app->add_option("--head", head_, "Which head the heatmaps show")
-        ->check(CLI::Range(1, Street::kHeads))
+    app->add_option("--head", head_, fmt::format("Which head the heatmaps show, 1 to {}", Street::kHeads))
+        ->type_name("HEAD")
+        ->check(CLI::Range(1, Street::kHeads).description(""))
         ->capture_default_str()
         ->group(group);
     app->add_option("--pictures", pictures_, "Folder for lie-flow, lie-softmax and lie-spectrum.png")
@@ -52,9 +61,10 @@ class LieViewCommand : public Command {
     if (!folder.ok()) return session.UsageFailure(folder.status());
     absl::StatusOr<Street> street = LoadStreet(*folder);
     if (!street.ok()) return session.UsageFailure(street.status());
+    if (absl::Status status = CheckFolderOf(Path("lie-flow.png")); !status.ok()) return session.UsageFailure(status);
     absl::StatusOr<const client::Client*> client = session.Connect();
     if (!client.ok()) return session.CallFailure(client.status());
-    absl::StatusOr<LieView> view = LookAtLayer(**client, *street, times_);
+    absl::StatusOr<LieView> view = LookAtLayer(**client, *street, times_, beside_);
     if (!view.ok()) return session.CallFailure(view.status());
     if (absl::Status drawn = Draw(*view); !drawn.ok()) return session.UsageFailure(drawn);
     session.console().Text(fmt::format("\"{}\"\n{} tokens, {} heads of a real transformer layer\n\n{}\nPictures: {}\n",
@@ -85,6 +95,8 @@ class LieViewCommand : public Command {
 
   std::string data_;
   std::vector<double> times_ = {0, 0.02, 0.05, 0.1, 0.2, 1};
+  // Where exp(tG) comes nearest to softmax in this layer, by the mean |difference| over the heads.
+  double beside_ = 0.03;
   int head_ = 1;
   std::string pictures_ = ".";
 };

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "client/cli/lie_report.h"
+#include "client/cli/token_label.h"
 
 namespace attend::cli {
 namespace {
@@ -59,12 +60,13 @@ std::string ChainTable(const LieView& view, const char* title, const v1::Attenti
   return table;
 }
 
-std::string DistanceTable(const LieView& view) {
-  std::string table =
-      "How far softmax is from exp(G)\n"
-      "  head   max |difference|   mean     max total variation\n";
+std::string DistanceTable(const LieView& view, double time, v1::AttentionDiagnostics LieView::Head::*which) {
+  std::string table = fmt::format(
+      "How far softmax is from exp(tG), t = {:g}\n"
+      "  head   max |difference|   mean     max total variation\n",
+      time);
   for (size_t h = 0; h < view.heads.size(); ++h) {
-    const v1::AttentionDiagnostics& action = view.heads[h].action;
+    const v1::AttentionDiagnostics& action = view.heads[h].*which;
     table += Line(fmt::format("  {:<6} {:<18.4f} {:<8.4f} {:.4f}", h + 1, action.softmax_max_difference(),
                               action.softmax_mean_difference(), action.softmax_max_total_variation()));
   }
@@ -114,10 +116,10 @@ std::vector<std::complex<double>> Eigenvalues(const v1::ChainDiagnostics& chain)
   return values;
 }
 
-// A lone full stop would look like a speck on the picture.
-std::string AxisLabel(const std::string& token) {
-  const bool mark = token.size() == 1 && absl::ascii_ispunct(static_cast<unsigned char>(token[0]));
-  return mark ? fmt::format("\u2039{}\u203a", token) : token;
+Json DistanceJson(const v1::AttentionDiagnostics& action) {
+  return {{"softmax_max_difference", action.softmax_max_difference()},
+          {"softmax_mean_difference", action.softmax_mean_difference()},
+          {"softmax_max_total_variation", action.softmax_max_total_variation()}};
 }
 
 Heatmap EmptyHeatmap(const LieView& view) {
@@ -125,7 +127,7 @@ Heatmap EmptyHeatmap(const LieView& view) {
   heatmap.row_axis = "this token ...";
   heatmap.column_axis = "... looks at this one";
   heatmap.value_axis = "share of a token's attention";
-  for (const std::string& token : view.tokens) heatmap.rows.push_back(AxisLabel(token));
+  for (const std::string& token : view.tokens) heatmap.rows.push_back(TokenLabel(token));
   heatmap.columns = heatmap.rows;
   return heatmap;
 }
@@ -135,8 +137,10 @@ Heatmap EmptyHeatmap(const LieView& view) {
 std::string LieViewText(const LieView& view) {
   return GeneratorTable(view) + "\n" +
          ChainTable(view, "S = softmax(scores) as a Markov chain over tokens", &LieView::Head::softmax) + "\n" +
-         ChainTable(view, "exp(G) as a Markov chain over tokens", &LieView::Head::action) + "\n" + DistanceTable(view) +
-         "\n" + FlowTable(view) + "\n" + EmbeddingTable(view);
+         ChainTable(view, "exp(G) as a Markov chain over tokens", &LieView::Head::action) + "\n" +
+         DistanceTable(view, 1, &LieView::Head::action) + "\n" +
+         DistanceTable(view, view.beside_time, &LieView::Head::beside) + "\n" + FlowTable(view) + "\n" +
+         EmbeddingTable(view);
 }
 
 Json LieViewJson(const LieView& view) {
@@ -154,11 +158,12 @@ Json LieViewJson(const LieView& view) {
                      {"softmax_max_difference", head.action.softmax_max_difference()},
                      {"softmax_mean_difference", head.action.softmax_mean_difference()},
                      {"softmax_max_total_variation", head.action.softmax_max_total_variation()},
+                     {"beside", DistanceJson(head.beside)},
                      {"embeddable", Verdict(head.logarithm.verdict())},
                      {"embeddable_reason", head.logarithm.reason()},
                      {"flow", flow}});
   }
-  return {{"tokens", view.tokens}, {"times", view.times}, {"heads", heads}};
+  return {{"tokens", view.tokens}, {"times", view.times}, {"beside_time", view.beside_time}, {"heads", heads}};
 }
 
 Heatmap FlowHeatmap(const LieView& view, size_t head) {
@@ -173,11 +178,12 @@ Heatmap FlowHeatmap(const LieView& view, size_t head) {
 
 Heatmap SoftmaxHeatmap(const LieView& view, size_t head) {
   Heatmap heatmap = EmptyHeatmap(view);
-  heatmap.title = fmt::format("Softmax beside exp(G), head {}", head + 1);
+  const std::string action = fmt::format("exp(tG), t = {:g}", view.beside_time);
+  heatmap.title = fmt::format("Softmax beside {}, head {}", action, head + 1);
   heatmap.subtitle = fmt::format("The same scores; in percent, largest difference {:.1f}",
-                                 100 * view.heads[head].action.softmax_max_difference());
+                                 100 * view.heads[head].beside.softmax_max_difference());
   heatmap.panels.push_back({"softmax(scores)", view.heads[head].softmax_weights});
-  heatmap.panels.push_back({"exp(G), G from softplus(scores)", view.heads[head].action_weights});
+  heatmap.panels.push_back({action + ", G from softplus(scores)", view.heads[head].beside_weights});
   return heatmap;
 }
 

@@ -17,7 +17,7 @@ nlohmann::ordered_json LieViewJson(const LieView& view);
 
 // exp(tG) of one head, a panel per time.
 Heatmap FlowHeatmap(const LieView& view, size_t head);
-// One head's softmax beside its exp(G).
+// One head's softmax beside its exp(tG), t = beside_time.
 Heatmap SoftmaxHeatmap(const LieView& view, size_t head);
 // The eigenvalues of all heads: softmax, and exp(tG) at the middle one of the times.
 SpectrumPlot SpectraOf(const LieView& view);

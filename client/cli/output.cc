@@ -1,9 +1,13 @@
 #include "client/cli/output.h"
 
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "absl/strings/str_cat.h"
 
 namespace attend::cli {
 
@@ -22,6 +26,13 @@ int TryWriteAll(int fd, absl::string_view bytes) {
 absl::Status WriteAll(int fd, absl::string_view bytes) {
   const int error = TryWriteAll(fd, bytes);
   return error == 0 ? absl::OkStatus() : absl::ErrnoToStatus(error, "cannot write");
+}
+
+absl::Status CheckFolderOf(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::error_code ignored;
+  if (folder.empty() || std::filesystem::is_directory(folder, ignored)) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat(path, ": there is no folder ", folder.string()));
 }
 
 absl::Status WriteFile(const std::string& path, std::initializer_list<absl::string_view> pieces) {

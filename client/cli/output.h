@@ -14,6 +14,9 @@ namespace attend::cli {
 int TryWriteAll(int fd, absl::string_view bytes);
 absl::Status WriteAll(int fd, absl::string_view bytes);
 
+// NOT_FOUND, with the path first, where its folder is not there: to be known before the computing.
+absl::Status CheckFolderOf(const std::string& path);
+
 // A new file, or a new content, from pieces in order.
 absl::Status WriteFile(const std::string& path, std::initializer_list<absl::string_view> pieces);
 

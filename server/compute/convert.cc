@@ -1,5 +1,7 @@
 #include "server/compute/convert.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 
 #undef HWY_TARGET_INCLUDE
@@ -102,6 +104,21 @@ void Float16ToFloat(const uint16_t* from, float* to, size_t count) {
 }
 bool AllFinite(const float* values, size_t count) { return HWY_DYNAMIC_DISPATCH(FloatsFinite)(values, count); }
 bool AllFinite(const double* values, size_t count) { return HWY_DYNAMIC_DISPATCH(DoublesFinite)(values, count); }
+
+void RoundTo(DType to, float* values, size_t count) {
+  if (to != DType::kBFloat16 && to != DType::kFloat16) return;
+  std::array<uint16_t, 256> halves;
+  for (size_t begin = 0; begin < count; begin += halves.size()) {
+    const size_t step = std::min(halves.size(), count - begin);
+    if (to == DType::kBFloat16) {
+      FloatToBFloat16(values + begin, halves.data(), step);
+      BFloat16ToFloat(halves.data(), values + begin, step);
+    } else {
+      HWY_DYNAMIC_DISPATCH(FloatToFloat16)(values + begin, halves.data(), step);
+      Float16ToFloat(halves.data(), values + begin, step);
+    }
+  }
+}
 
 Tensor ConvertTo(DType to, const Tensor& from, runtime::BufferPool& pool) {
   Tensor result(to, from.shape(), pool);

@@ -17,6 +17,10 @@ void Float16ToFloat(const uint16_t* from, float* to, size_t count);
 bool AllFinite(const float* values, size_t count);
 bool AllFinite(const double* values, size_t count);
 
+// Each float becomes the nearest that BFLOAT16 or FLOAT16 has (infinity where it overflows); other types change
+// nothing.
+void RoundTo(DType to, float* values, size_t count);
+
 // A copy of `from` in another floating type. REQUIRES: `from` is FLOAT32 or FLOAT64, `to` is floating.
 Tensor ConvertTo(DType to, const Tensor& from, runtime::BufferPool& pool);
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "server/compute/shortest_text.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/return_if_error.h"
 
@@ -54,7 +55,7 @@ absl::Status ReadBilinear(const v1::Bilinear& bilinear, const AttentionInputs& i
 absl::StatusOr<double> ReadBase(absl::string_view field, double base) {
   if (base == 0) return kDefaultBase;
   if (std::isfinite(base) && base > 0) return base;
-  return InvalidField(field, absl::StrCat(base), "a finite number above 0, or 0 for 10000");
+  return InvalidField(field, compute::ShortestText(base), "a finite number above 0, or 0 for 10000");
 }
 
 absl::Status CheckEvenColumns(absl::string_view name, int64_t columns) {

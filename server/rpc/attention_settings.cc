@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "server/compute/shortest_text.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/return_if_error.h"
 
@@ -47,7 +48,7 @@ absl::Status ReadAlibiSlopes(const v1::Mask& mask, const AttentionInputs& in, At
   RETURN_IF_ERROR(CheckDimension("mask.alibi_slopes", "slopes", mask.alibi_slopes_size(), in.heads, "heads"));
   for (int i = 0; i < mask.alibi_slopes_size(); ++i) {
     if (!std::isfinite(mask.alibi_slopes(i))) {
-      return InvalidField(absl::StrCat("mask.alibi_slopes[", i, "]"), absl::StrCat(mask.alibi_slopes(i)),
+      return InvalidField(absl::StrCat("mask.alibi_slopes[", i, "]"), compute::ShortestText(mask.alibi_slopes(i)),
                           "a finite number");
     }
     settings.alibi_slopes.push_back(mask.alibi_slopes(i));
@@ -102,7 +103,8 @@ absl::StatusOr<compute::Rate> ReadRate(v1::GeneratorExp::Rate rate) {
 absl::Status ReadSoftmax(const v1::Softmax& softmax, AttentionSettings& settings) {
   const double softcap = softmax.softcap();
   if (!std::isfinite(softcap) || softcap < 0) {
-    return InvalidField("normalization.softmax.softcap", absl::StrCat(softcap), "a finite number of at least 0");
+    return InvalidField("normalization.softmax.softcap", compute::ShortestText(softcap),
+                        "a finite number of at least 0");
   }
   settings.normalization = compute::SoftmaxNormalization{softcap};
   return absl::OkStatus();
@@ -114,7 +116,8 @@ absl::Status ReadGeneratorExp(const v1::GeneratorExp& generator_exp, const Atten
   if (!rate.ok()) return rate.status();
   const double time = generator_exp.has_time() ? generator_exp.time() : 1;
   if (!std::isfinite(time) || time < 0) {
-    return InvalidField("normalization.generator_exp.time", absl::StrCat(time), "a finite number of at least 0");
+    return InvalidField("normalization.generator_exp.time", compute::ShortestText(time),
+                        "a finite number of at least 0");
   }
   if (in.n != in.m) {
     return InvalidField("normalization.generator_exp", absl::StrCat(in.n, " queries and ", in.m, " keys"),

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "server/compute/shortest_text.h"
 #include "server/rpc/field_error.h"
 
 namespace attend::rpc {
@@ -61,7 +62,8 @@ absl::StatusOr<double> CheckedScale(absl::string_view field, double scale, DType
   const double limit =
       wire_dtype == DType::kFloat64 ? std::numeric_limits<double>::max() : std::numeric_limits<float>::max();
   if (std::abs(scale) <= limit) return scale;
-  return InvalidField(field, absl::StrCat(scale), absl::StrCat("a number of magnitude at most ", limit));
+  return InvalidField(field, compute::ShortestText(scale),
+                      absl::StrCat("a number of magnitude at most ", compute::ShortestText(limit)));
 }
 
 absl::StatusOr<DType> ReadOutputDType(v1::DataType requested, absl::string_view field, DType absent) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/compute/convert.h"
 #include "server/compute/project/low_rank.h"
+#include "server/compute/shortest_text.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/leading_dimensions.h"
 #include "server/rpc/return_if_error.h"
@@ -50,6 +51,7 @@ class LowRankOperation final : public Operation {
     problem_.rank = in_.rank;
     problem_.energy = in_.energy;
     problem_.most_over_best = in_.most_over_best;
+    problem_.answered = in_.wire_dtype;
   }
 
   // By energy, the rank may turn out to be any.
@@ -115,7 +117,7 @@ absl::Status ReadSize(const v1::LowRankProjection& low_rank, LowRankInputs& in) 
     case v1::LowRankProjection::kEnergy:
       in.energy = low_rank.energy();
       if (in.energy > 0 && in.energy <= 1) return absl::OkStatus();
-      return InvalidField("low_rank.energy", absl::StrCat(in.energy), "a number above 0 and at most 1");
+      return InvalidField("low_rank.energy", compute::ShortestText(in.energy), "a number above 0 and at most 1");
     case v1::LowRankProjection::SIZE_NOT_SET:
       break;
   }
@@ -126,7 +128,8 @@ absl::Status ReadMostOverBest(const v1::LowRankProjection& low_rank, LowRankInpu
   if (!low_rank.has_max_distance_over_best()) return absl::OkStatus();
   in.most_over_best = low_rank.max_distance_over_best();
   if (in.most_over_best >= 1 && std::isfinite(in.most_over_best)) return absl::OkStatus();
-  return InvalidField("low_rank.max_distance_over_best", absl::StrCat(in.most_over_best), "a number of at least 1");
+  return InvalidField("low_rank.max_distance_over_best", compute::ShortestText(in.most_over_best),
+                      "a number of at least 1");
 }
 
 // LAPACK counts with 32 bits, and squares the smaller side for its workspace.

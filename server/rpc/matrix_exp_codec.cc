@@ -10,6 +10,7 @@
 #include "server/compute/lie/chain.h"
 #include "server/compute/lie/generator_check.h"
 #include "server/compute/matrix_exp/matrix_exp.h"
+#include "server/compute/shortest_text.h"
 #include "server/rpc/field_error.h"
 #include "server/rpc/field_reader.h"
 #include "server/rpc/leading_dimensions.h"
@@ -58,6 +59,24 @@ v1::Structure ToWire(MatrixStructure structure) {
       return v1::STRUCTURE_DIAGONAL;
   }
   return v1::STRUCTURE_UNSPECIFIED;
+}
+
+absl::string_view Definition(MatrixStructure structure) {
+  switch (structure) {
+    case MatrixStructure::kGeneral:
+      return "any matrix";
+    case MatrixStructure::kGenerator:
+      return "a generator: entries of at least 0 off the diagonal, rows that sum to 0";
+    case MatrixStructure::kSkewSymmetric:
+      return "a skew-symmetric matrix: 0 on the diagonal, each entry minus its mirror image, exactly";
+    case MatrixStructure::kSymmetric:
+      return "a symmetric matrix: each entry equal to its mirror image, exactly";
+    case MatrixStructure::kTriangular:
+      return "a triangular matrix: nothing but 0 below the diagonal, or above it";
+    case MatrixStructure::kDiagonal:
+      return "a diagonal matrix: nothing but 0 off the diagonal";
+  }
+  return "a matrix that has it";
 }
 
 v1::MatrixExpReport ToWire(const compute::MatrixExpReport& report) {
@@ -135,7 +154,9 @@ class MatrixExpOperation final : public Operation {
     }
     const absl::Status status = compute::MatrixExp(executor, pool, problem_, result_);
     // The only thing a checked request can still have wrong.
-    if (absl::IsInvalidArgument(status)) return InvalidField("structure", status.message(), "a matrix that has it");
+    if (absl::IsInvalidArgument(status)) {
+      return InvalidField("structure", status.message(), Definition(*problem_.structure));
+    }
     return status.ok() && in_.diagnostics ? Diagnose(executor, pool) : status;
   }
 
@@ -251,10 +272,10 @@ absl::StatusOr<MatrixExpInputs> ReadInputs(const v1::MatrixExpRequest& request, 
   RETURN_IF_ERROR(ReadMatrix(request, reader, in.a));
   for (int i = 0; i < request.times_size(); ++i) {
     if (!std::isfinite(request.times(i))) {
-      return InvalidField(absl::StrCat("times[", i, "]"), absl::StrCat(request.times(i)), "a finite number");
+      return InvalidField(absl::StrCat("times[", i, "]"), compute::ShortestText(request.times(i)), "a finite number");
     }
     if (request.times(i) < 0 && in.structure == MatrixStructure::kGenerator) {
-      return InvalidField(absl::StrCat("times[", i, "]"), absl::StrCat(request.times(i)),
+      return InvalidField(absl::StrCat("times[", i, "]"), compute::ShortestText(request.times(i)),
                           "a number of at least 0, since a generator times a negative number is none");
     }
     in.times.push_back(request.times(i));

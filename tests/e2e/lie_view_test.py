@@ -57,14 +57,15 @@ def check_chain(name, chain, s, tolerance):
 def main():
     program, folder = sys.argv[1:]
     times = [0.0, 0.05, 0.5]
+    beside = 0.25
     with tempfile.TemporaryDirectory() as pictures:
         command = [program, "lie-view", "--data", folder, "--pictures", pictures, "--json", "--times",
-                   ",".join(map(str, times))]
+                   ",".join(map(str, times)), "--beside", str(beside)]
         view = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
         for name in ("lie-flow.png", "lie-softmax.png", "lie-spectrum.png"):
             with open(os.path.join(pictures, name), "rb") as picture:
                 assert picture.read(8) == b"\x89PNG\r\n\x1a\n", name
-    assert view["times"] == times and len(view["heads"]) == HEADS
+    assert view["times"] == times and view["beside_time"] == beside and len(view["heads"]) == HEADS
     for h, (head, scores) in enumerate(zip(view["heads"], scores_of(folder))):
         softmax = numpy.exp(scores - scores.max(axis=1, keepdims=True))
         softmax /= softmax.sum(axis=1, keepdims=True)
@@ -75,6 +76,9 @@ def main():
         check_chain(f"head {h}: exp(G)", head["action"], exp, 1e-5)
         close(f"head {h}: difference", head["softmax_max_difference"], abs(softmax - exp).max(), 1e-5)
         close(f"head {h}: mean", head["softmax_mean_difference"], abs(softmax - exp).mean(), 1e-5)
+        nearer = scipy.linalg.expm(beside * generator)
+        close(f"head {h}: difference at {beside}", head["beside"]["softmax_max_difference"], abs(softmax - nearer).max(), 1e-5)
+        close(f"head {h}: mean at {beside}", head["beside"]["softmax_mean_difference"], abs(softmax - nearer).mean(), 1e-5)
         for flow in head["flow"][1:]:
             check_chain(f"head {h}, t = {flow['time']}", flow["chain"], scipy.linalg.expm(flow["time"] * generator), 1e-5)
         assert head["generator"]["is_generator"]

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/compute/matrix_exp/row_sums.h"
+#include "server/compute/shortest_text.h"
 
 namespace attend::compute {
 namespace {
@@ -58,20 +59,19 @@ std::optional<Entry> FirstEntry(int64_t n, const Breaks& breaks) {
 }
 
 template <typename T>
-absl::Status Refusal(const Matrix<const T>& a, int64_t index, const char* structure, Entry at, T expected,
-                     const char* why) {
-  return absl::InvalidArgumentError(absl::StrCat("matrix ", index, " of a is not ", structure, ": entry (", at.row,
-                                                 ", ", at.col, ") is ", a.row(at.row)[at.col], ", expected ", expected,
-                                                 " ", why));
+std::string Text(const Matrix<const T>& a, Entry at) {
+  return absl::StrCat("entry (", at.row, ", ", at.col, ") = ", ShortestText(a.row(at.row)[at.col]));
+}
+
+absl::Status Refusal(int64_t index, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("matrix ", index, " of a with ", what));
 }
 
 template <typename T>
-absl::Status CheckMirror(const Matrix<const T>& a, int64_t index, const char* structure, std::optional<Entry> at,
-                         T sign) {
+absl::Status CheckMirror(const Matrix<const T>& a, int64_t index, std::optional<Entry> at) {
   if (!at) return absl::OkStatus();
-  if (at->row == at->col) return Refusal(a, index, structure, *at, T{0}, "on the diagonal");
-  const std::string why = absl::StrCat("from entry (", at->col, ", ", at->row, ") = ", a.row(at->col)[at->row]);
-  return Refusal(a, index, structure, *at, sign * a.row(at->col)[at->row], why.c_str());
+  if (at->row == at->col) return Refusal(index, Text(a, *at));
+  return Refusal(index, absl::StrCat(Text(a, *at), " and ", Text(a, Entry{at->col, at->row})));
 }
 
 template <typename T>
@@ -79,9 +79,7 @@ absl::Status CheckTriangular(const Matrix<const T>& a, int64_t index) {
   const std::optional<Entry> below = NotUpper(a);
   const std::optional<Entry> above = NotLower(a);
   if (!below || !above) return absl::OkStatus();
-  const std::string why = absl::StrCat("below or above the diagonal; above it, entry (", above->row, ", ", above->col,
-                                       ") is ", a.row(above->row)[above->col]);
-  return Refusal(a, index, "triangular", *below, T{0}, why.c_str());
+  return Refusal(index, absl::StrCat(Text(a, *below), " and ", Text(a, *above)));
 }
 
 }  // namespace
@@ -132,13 +130,13 @@ absl::Status CheckStructure(const Matrix<const T>& a, MatrixStructure structure,
     case MatrixStructure::kGenerator:
       return CheckGenerator(a, index);
     case MatrixStructure::kSkewSymmetric:
-      return CheckMirror(a, index, "skew-symmetric", NotSkewSymmetric(a), T{-1});
+      return CheckMirror(a, index, NotSkewSymmetric(a));
     case MatrixStructure::kSymmetric:
-      return CheckMirror(a, index, "symmetric", NotSymmetric(a), T{1});
+      return CheckMirror(a, index, NotSymmetric(a));
     case MatrixStructure::kTriangular:
       return CheckTriangular(a, index);
     case MatrixStructure::kDiagonal:
-      if (const auto at = NotDiagonal(a)) return Refusal(a, index, "diagonal", *at, T{0}, "off the diagonal");
+      if (const auto at = NotDiagonal(a)) return Refusal(index, Text(a, *at));
       break;
   }
   return absl::OkStatus();
@@ -147,14 +145,10 @@ absl::Status CheckStructure(const Matrix<const T>& a, MatrixStructure structure,
 template <typename T>
 absl::Status CheckGenerator(const Matrix<const T>& a, int64_t index) {
   for (int64_t i = 0; i < a.rows; ++i) {
-    if (const int64_t j = NegativeEntry(a, i); j >= 0) {
-      return absl::InvalidArgumentError(absl::StrCat("matrix ", index, " of a is no generator: entry (", i, ", ", j,
-                                                     ") is ", a.row(i)[j], ", expected >= 0 off the diagonal"));
-    }
+    if (const int64_t j = NegativeEntry(a, i); j >= 0) return Refusal(index, Text(a, Entry{i, j}));
     if (const RowSum row = SumRow(a, i); !row.is_zero()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "matrix ", index, " of a is no generator: row ", i, " sums to ", row.sum * row.unit, " with entry (", i, ", ",
-          i, ") = ", a.row(i)[i], ", expected 0 within ", row.tolerance * row.unit));
+      return Refusal(index, absl::StrCat("a sum of row ", i, " = ", row.sum * row.unit, " (rounding: at most ",
+                                         row.tolerance * row.unit, ") and ", Text(a, Entry{i, i})));
     }
   }
   return absl::OkStatus();

@@ -17,8 +17,8 @@ namespace attend::compute {
 template <typename T>
 std::optional<double> GeneratorRowSum(const Matrix<const T>& a);
 
-// INVALID_ARGUMENT that says why `a` is none: the matrix (`index`, in the order of the batch), row, entry, got and
-// expected. OK where it is one.
+// INVALID_ARGUMENT where `a` is none, with what was found: "matrix 1 of a with entry (0, 2) = -0.5", `index` being the
+// matrix in the order of the batch. Entries with all their digits.
 template <typename T>
 absl::Status CheckGenerator(const Matrix<const T>& a, int64_t index);
 

@@ -31,7 +31,9 @@ struct AlgebraProblem {
 };
 
 struct AlgebraReport {
-  double distance = 0;  // ||output - M|| in the Frobenius norm, of the output as rounded to T
+  // ||output - M|| in the Frobenius norm, of the output as rounded to T; infinity where that exceeds double's range, as
+  // it may at entries beyond 2^1023 / n though the output does not
+  double distance = 0;
   double residual = 0;  // |trace| (kTraceless); the largest |row sum| (zero row sums, generators); 0 for the others
 };
 
@@ -39,7 +41,7 @@ struct AlgebraReport {
 //   rows (kGenerator, kZeroRowSum*) sum to 0 to within half a unit in the last place of their largest entry, and so
 //   does the diagonal of kTraceless; symmetry holds to the bit.
 // Sums are taken in double with compensation, for float too. Memory beyond output: a few rows per worker, and 16 bytes
-// per row. Returns OUT_OF_RANGE, with the entry, where a result (or a distance) overflows, and the executor's errors.
+// per row. Returns OUT_OF_RANGE, with the entry, where a result overflows, and the executor's errors.
 template <typename T>
 absl::Status AlgebraProjection(runtime::Executor& executor, runtime::BufferPool& pool, const AlgebraProblem<T>& problem,
                                T* output, std::vector<AlgebraReport>& reports);

@@ -4,8 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <type_traits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/compute/convert.h"
+#include "server/compute/project/difference_norm.h"
 #include "server/compute/project/normalized.h"
 #include "server/compute/project/residual.h"
 #include "server/compute/project/svd.h"
@@ -43,26 +47,64 @@ bool MayRandomize(int64_t n, int64_t m, const RankRule& rule) {
   return rule.most_over_best > 1 && rule.rank.has_value() && *rule.rank > 0 && WorthRandomizing(n, m, *rule.rank);
 }
 
-template <typename T>
-absl::StatusOr<Triplets> FindTriplets(runtime::Executor& executor, runtime::BufferPool& pool, const T* a, int64_t n,
-                                      int64_t m, int exponent, const RankRule& rule, double& flops) {
-  if (MayRandomize(n, m, rule)) {
-    const runtime::Buffer copy = pool.AllocateArray<double>(static_cast<size_t>(n * m));
-    Normalize(a, n * m, exponent, copy.as<double>());
-    auto sketched = RandomizedTriplets(executor, pool, copy.as<double>(), n, m, rule, &flops);
-    if (!sketched.ok()) return sketched.status();
-    if (sketched->has_value()) return **std::move(sketched);
-  }
-  const runtime::Buffer copy = CopyForSvd(pool, a, n, m, exponent);
-  auto exact = ExactTriplets(executor, pool, copy.as<double>(), n, m, rule);
-  if (exact.ok()) flops += SvdFlops(std::max(n, m), std::min(n, m), exact->rank);
-  return exact;
+// Triplets in double, and how near to A any matrix of their rank can come: at least so far, over 2^exponent.
+struct Found {
+  Triplets triplets;
+  double best = 0;
+};
+
+// The square root of the sum of the squares of values that are left out.
+double NormOfRest(const Triplets& triplets) {
+  return Norm(triplets.values.data() + triplets.rank, static_cast<int64_t>(triplets.values.size()) - triplets.rank);
 }
 
-double SignOf(const double* vector, int64_t count) {
-  const double* largest =
-      std::max_element(vector, vector + count, [](double x, double y) { return std::abs(x) < std::abs(y); });
-  return *largest < 0 ? -1 : 1;
+template <typename T>
+absl::StatusOr<Found> FindExact(runtime::Executor& executor, runtime::BufferPool& pool, const T* a, int64_t n,
+                                int64_t m, int exponent, const RankRule& rule, double& flops) {
+  const runtime::Buffer copy = CopyForSvd(pool, a, n, m, exponent);
+  absl::StatusOr<Triplets> triplets = ExactTriplets(executor, pool, copy.as<double>(), n, m, rule);
+  if (!triplets.ok()) return triplets.status();
+  flops += SvdFlops(std::max(n, m), std::min(n, m), triplets->rank);
+  const double best = NormOfRest(*triplets);
+  return Found{*std::move(triplets), best};
+}
+
+template <typename T>
+absl::StatusOr<Found> FindTriplets(runtime::Executor& executor, runtime::BufferPool& pool, const T* a, int64_t n,
+                                   int64_t m, int exponent, const RankRule& rule, double& flops) {
+  if (!MayRandomize(n, m, rule)) return FindExact(executor, pool, a, n, m, exponent, rule, flops);
+  runtime::Buffer copy = pool.AllocateArray<double>(static_cast<size_t>(n * m));
+  Normalize(a, n * m, exponent, copy.as<double>());
+  auto sketched = RandomizedTriplets(executor, pool, copy.as<double>(), n, m, rule, &flops);
+  if (!sketched.ok()) return sketched.status();
+  if (!sketched->has_value()) {
+    copy = {};
+    return FindExact(executor, pool, a, n, m, exponent, rule, flops);
+  }
+  Found found{**std::move(sketched), 0};
+  const Triplets& triplets = found.triplets;
+  const FactorsView<double> factors{triplets.left.as<double>(), triplets.values.data(), triplets.right.as<double>(),
+                                    triplets.rank, true};
+  double distance = 0;
+  const auto measured = ResidualNorm(executor, pool, copy.as<double>(), n, m, 0, factors, distance);
+  if (!measured.ok()) return measured;
+  found.best = distance / triplets.distance_over_best;
+  return found;
+}
+
+// See LowRankReport. `distance` and `found.best` over the same power of two.
+double OverBest(double distance, const Found& found) {
+  const double rounding = 64 * std::numeric_limits<double>::epsilon() * std::sqrt(found.triplets.total_square);
+  if (distance <= found.best + rounding) return 1;
+  return distance / std::max(found.best - rounding, rounding);
+}
+
+// Whether the exact triplets would be near enough where these are not: rounding's part of the distance is the same.
+bool ExactWouldDo(double distance, const Found& found, double most_over_best) {
+  if (!found.triplets.randomized || !std::isfinite(distance)) return false;
+  const double unrounded = found.best * found.triplets.distance_over_best;
+  const double added = std::max(0.0, distance * distance - unrounded * unrounded);
+  return std::sqrt(found.best * found.best + added) <= most_over_best * found.best;
 }
 
 // One matrix's place in the results.
@@ -79,18 +121,42 @@ Outputs<T> OutputsOf(const LowRankResult& result, int64_t index, int64_t n, int6
 }
 
 template <typename T>
-absl::Status Write(const Triplets& triplets, int64_t n, int64_t m, int exponent, const Outputs<T>& to) {
-  for (int64_t k = 0; k < triplets.rank; ++k) {
+void Round(DType answered, T* values, int64_t count) {
+  if constexpr (std::is_same_v<T, float>) RoundTo(answered, values, static_cast<size_t>(count));
+}
+
+// Whether the first of the entries of largest magnitude in column k of u [n, rank] is negative.
+template <typename T>
+bool PointsDown(const T* u, int64_t n, int64_t rank, int64_t k) {
+  T largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (std::abs(u[i * rank + k]) > std::abs(largest)) largest = u[i * rank + k];
+  }
+  return largest < 0;
+}
+
+// Signs follow the rounded entries: rounding makes ties.
+template <typename T>
+absl::Status Write(const Triplets& triplets, int64_t n, int64_t m, int exponent, DType answered, const Outputs<T>& to) {
+  const int64_t rank = triplets.rank;
+  for (int64_t k = 0; k < rank; ++k) {
     const double* left = triplets.left.as<double>() + k * n;
-    const double* right = triplets.right.as<double>() + k * m;
-    const double sign = SignOf(left, n);
-    for (int64_t i = 0; i < n; ++i) to.u[i * triplets.rank + k] = static_cast<T>(sign * left[i]);
-    for (int64_t j = 0; j < m; ++j) to.vt[k * m + j] = static_cast<T>(sign * right[j]);
+    for (int64_t i = 0; i < n; ++i) to.u[i * rank + k] = static_cast<T>(left[i]);
     to.values[k] = static_cast<T>(std::ldexp(triplets.values[static_cast<size_t>(k)], exponent));
     if (!std::isfinite(to.values[k])) {
       return absl::OutOfRangeError(
           absl::StrCat("singular value ", k, " overflows ", std::string(NameOf(DTypeOf<T>()))));
     }
+  }
+  const double* right = triplets.right.as<double>();
+  std::transform(right, right + rank * m, to.vt, [](double x) { return static_cast<T>(x); });
+  Round(answered, to.u, n * rank);
+  Round(answered, to.values, rank);
+  Round(answered, to.vt, rank * m);
+  for (int64_t k = 0; k < rank; ++k) {
+    if (!PointsDown(to.u, n, rank, k)) continue;
+    for (int64_t i = 0; i < n; ++i) to.u[i * rank + k] *= -1;
+    for (int64_t j = 0; j < m; ++j) to.vt[k * m + j] *= -1;
   }
   return absl::OkStatus();
 }
@@ -101,7 +167,6 @@ LowRankReport ReportOn(const Triplets& triplets, int64_t n, int64_t m, int expon
   report.numerical_rank = CountAboveRounding(triplets.values, n, m, Epsilon<T>());
   report.rank_is_least = !triplets.all_values_known;
   report.randomized = triplets.randomized;
-  report.distance_over_best = triplets.distance_over_best;
   report.residual = std::ldexp(triplets.residual, exponent);
   double kept = 0;
   for (int64_t k = triplets.rank - 1; k >= 0; --k) kept += triplets.values[k] * triplets.values[k];
@@ -133,6 +198,43 @@ absl::Status ForEachMatrix(runtime::Executor& executor, const LowRankProblem<T>&
   return absl::OkStatus();
 }
 
+// Writes what was found and measures what was written: the distance over 2^exponent, infinity where a value overflows
+// the type that is answered.
+template <typename T>
+absl::StatusOr<double> Answer(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
+                              int64_t index, int exponent, const Triplets& triplets, LowRankResult& result) {
+  const int64_t n = problem.n, m = problem.m, rank = triplets.rank;
+  const Outputs<T> to = OutputsOf<T>(result, index, n, m, rank);
+  if (auto done = Write(triplets, n, m, exponent, problem.answered, to); !done.ok()) return done;
+  if (!AllFinite(to.values, static_cast<size_t>(rank))) return std::numeric_limits<double>::infinity();
+  double distance = 0;
+  const FactorsView<T> factors{to.u, to.values, to.vt, rank};
+  const auto done = ResidualNorm(executor, pool, problem.a + index * n * m, n, m, exponent, factors, distance);
+  if (!done.ok()) return done;
+  return distance;
+}
+
+template <typename T>
+absl::Status ProjectOne(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
+                        const RankRule& rule, int64_t index, LowRankResult& result, double& flops) {
+  const int64_t n = problem.n, m = problem.m;
+  const T* a = problem.a + index * n * m;
+  const int exponent = NormalizingExponent(a, n * m);
+  for (RankRule tried = rule;; tried.most_over_best = 1) {
+    const absl::StatusOr<Found> found = FindTriplets(executor, pool, a, n, m, exponent, tried, flops);
+    if (!found.ok()) return found.status();
+    if (!rule.rank.has_value()) Allocate(problem, found->triplets.rank, pool, result);
+    const absl::StatusOr<double> distance = Answer(executor, pool, problem, index, exponent, found->triplets, result);
+    if (!distance.ok()) return distance.status();
+    LowRankReport& report = result.reports[static_cast<size_t>(index)];
+    report = ReportOn<T>(found->triplets, n, m, exponent);
+    report.distance = std::ldexp(*distance, exponent);
+    report.distance_over_best = OverBest(*distance, *found);
+    const bool near_enough = report.distance_over_best <= rule.most_over_best;
+    if (near_enough || !ExactWouldDo(*distance, *found, rule.most_over_best)) return absl::OkStatus();
+  }
+}
+
 // The largest rank that any matrix needs for the energy.
 template <typename T>
 absl::Status RankOfBatch(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
@@ -156,30 +258,19 @@ absl::Status RankOfBatch(runtime::Executor& executor, runtime::BufferPool& pool,
 template <typename T>
 absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
                                LowRankResult& result) {
-  const int64_t n = problem.n, m = problem.m;
   RankRule rule{problem.rank, problem.energy, Epsilon<T>(), problem.most_over_best};
   double ranking_flops = 0;
   if (!rule.rank.has_value() && problem.batch != 1) {
     rule.rank = 0;
-    ranking_flops = static_cast<double>(problem.batch) * SvdFlops(std::max(n, m), std::min(n, m), 0);
+    ranking_flops = static_cast<double>(problem.batch) *
+                    SvdFlops(std::max(problem.n, problem.m), std::min(problem.n, problem.m), 0);
     if (auto done = RankOfBatch(executor, pool, problem, *rule.rank); !done.ok()) return done;
   }
   if (rule.rank.has_value()) Allocate(problem, *rule.rank, pool, result);
   result.reports.assign(static_cast<size_t>(problem.batch), {});
   std::vector<double> flops(result.reports.size(), 0);
   const auto done = ForEachMatrix(executor, problem, [&](runtime::Executor& each, int64_t index) {
-    const T* a = problem.a + index * n * m;
-    const int exponent = NormalizingExponent(a, n * m);
-    const absl::StatusOr<Triplets> triplets =
-        FindTriplets(each, pool, a, n, m, exponent, rule, flops[static_cast<size_t>(index)]);
-    if (!triplets.ok()) return triplets.status();
-    if (!rule.rank.has_value()) Allocate(problem, triplets->rank, pool, result);
-    const Outputs<T> to = OutputsOf<T>(result, index, n, m, triplets->rank);
-    if (auto written = Write(*triplets, n, m, exponent, to); !written.ok()) return written;
-    LowRankReport& report = result.reports[static_cast<size_t>(index)];
-    report = ReportOn<T>(*triplets, n, m, exponent);
-    const FactorsView<T> factors{to.u, to.values, to.vt, triplets->rank};
-    return ResidualNorm(each, pool, a, n, m, exponent, factors, report.distance);
+    return ProjectOne(each, pool, problem, rule, index, result, flops[static_cast<size_t>(index)]);
   });
   result.flops = std::accumulate(flops.begin(), flops.end(), ranking_flops);
   return done;
@@ -202,7 +293,9 @@ double LowRankWorkspaceBytes(const LowRankProblem<T>& problem, int workers) {
   const double triplets = sizeof(double) * static_cast<double>(rank) * static_cast<double>(rows + cols);
   const double exact = copy + triplets + SvdWorkspaceBytes(rows, cols, inner_workers);
   const double sketched = WorthRandomizing(problem.n, problem.m, rank)
-                              ? copy + triplets + RandomizedWorkspaceBytes(problem.n, problem.m, rank, inner_workers)
+                              ? copy + triplets +
+                                    std::max(RandomizedWorkspaceBytes(problem.n, problem.m, rank, inner_workers),
+                                             ResidualWorkspaceBytes(problem.n, problem.m, rank, inner_workers))
                               : 0;
   const double residual = triplets + ResidualWorkspaceBytes(problem.n, problem.m, rank, inner_workers);
   return std::max({exact, sketched, residual}) * (shared ? workers : 1);

@@ -24,16 +24,20 @@ struct LowRankProblem {
   double energy = 1;            // in (0, 1]: r is the largest rank that any matrix of the batch needs for it
   // At least 1: by rank, how many times the best distance is near enough for the randomized method; 1: exact only.
   double most_over_best = 1 + 1e-4;
+  // What the results are rounded to, and measured as, in memory of T: T, or for float BFLOAT16 or FLOAT16.
+  DType answered = DTypeOf<T>();
 };
 
 struct LowRankReport {
-  double distance = 0;            // ||A - U diag(s) V^T||, measured on the rounded results
-  int64_t numerical_rank = 0;     // see numerical_rank.h
-  bool rank_is_least = false;     // it is at least that: the sketch did not see all singular values
-  double energy = 0;              // kept share of the squared singular values; 1 for a zero matrix
-  bool randomized = false;        // see triplets.h
-  double distance_over_best = 1;  // 1 but for the randomized: at most so many times the best distance, see overlooked.h
-  double residual = 0;            // of the randomized, see triplets.h: so near to each s_i is a singular value
+  double distance = 0;  // ||A - U diag(s) V^T||, measured on the rounded results; infinity where they or it overflow
+  int64_t numerical_rank = 0;  // see numerical_rank.h
+  bool rank_is_least = false;  // it is at least that: the sketch did not see all singular values
+  double energy = 0;           // kept share of the squared singular values; 1 for a zero matrix
+  bool randomized = false;     // see triplets.h
+  // distance is at most so many times the best possible (of any numbers, rounded or not), or 2^-46 ||A|| where that is
+  // more; 1 where it is within 2^-46 ||A|| of the best. Above most_over_best only by what the rounding adds.
+  double distance_over_best = 1;
+  double residual = 0;  // of the randomized, see triplets.h: so near to each s_i is a singular value
 };
 
 struct LowRankResult {
@@ -46,7 +50,7 @@ struct LowRankResult {
 };
 
 // Exact (svd.h), or from a Krylov space where WorthRandomizing and it comes near enough to the best distance
-// (triplets.h). Returns OUT_OF_RANGE where a singular value or a distance overflows, and the executor's errors.
+// (triplets.h). Returns OUT_OF_RANGE where a singular value overflows T, and the executor's errors.
 template <typename T>
 absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
                                LowRankResult& result);

@@ -50,12 +50,16 @@ struct CongruenceProblem {
   double scale = 1;
 };
 // output = scale * E A E^T [n, n] (kSequence) or scale * E^T A E [d, d] (kEmbedding), by the cheaper order of products.
-// Returns OUT_OF_RANGE, with the entry, where a result (or `scale`) overflows T, and the executor's errors.
+// Where magnitudes leave the middle half of T's exponents, rows of E (kEmbedding: columns), the other matrices and the
+// scale are taken over powers of two, exactly, which are applied to the result: no product on the way over- or
+// underflows then, but for entries that are themselves so far apart within a row. Returns OUT_OF_RANGE, with the entry,
+// where a result (or `scale`) overflows T, and the executor's errors.
 template <typename T>
 absl::Status CongruenceProjection(runtime::Executor& executor, runtime::BufferPool& pool,
                                   const CongruenceProblem<T>& problem, T* output);
 template <typename T>
 double CongruenceFlops(const CongruenceProblem<T>& problem);
+// Looks at the entries: the scaled matrices are copies.
 template <typename T>
 double CongruenceWorkspaceBytes(const CongruenceProblem<T>& problem);
 

@@ -19,6 +19,7 @@ absl::Status ResidualNorm(runtime::Executor& executor, runtime::BufferPool& pool
                           int exponent, const FactorsView<T>& factors, double& norm) {
   const int64_t rank = factors.rank;
   const int64_t strip = kRows * (m + rank);
+  const int64_t row_step = factors.u_transposed ? 1 : rank, col_step = factors.u_transposed ? n : 1;
   const runtime::Buffer memory =
       pool.AllocateArray<double>(static_cast<size_t>(n + (m + 1) * rank + executor.max_workers() * strip));
   double* const norms = memory.as<double>();
@@ -33,16 +34,15 @@ absl::Status ResidualNorm(runtime::Executor& executor, runtime::BufferPool& pool
     const Matrix<double> rest(strips + worker * strip, rows, m), scaled(rest.data + kRows * m, rows, rank);
     Normalize(a + begin * m, rows * m, exponent, rest.data);
     for (int64_t i = 0; i < rows; ++i) {
-      const T* u = factors.u + (begin + i) * rank;
-      for (int64_t k = 0; k < rank; ++k) scaled.row(i)[k] = static_cast<double>(u[k]) * values[k];
+      const T* u = factors.u + (begin + i) * row_step;
+      for (int64_t k = 0; k < rank; ++k) scaled.row(i)[k] = static_cast<double>(u[k * col_step]) * values[k];
     }
     const auto ok = Gemm(-1.0, Operand<double>(scaled), Operand<double>(vt, rank, m, m), 1.0, rest);
     for (int64_t i = 0; i < rows; ++i) norms[begin + i] = Norm(rest.row(i), m);
     return ok;
   });
   if (!done.ok()) return done;
-  norm = std::ldexp(Norm(norms, n), exponent);
-  if (!std::isfinite(norm)) return absl::OutOfRangeError("the distance overflows FLOAT64");
+  norm = Norm(norms, n);
   return absl::OkStatus();
 }
 

@@ -12,14 +12,15 @@ namespace attend::compute {
 
 template <typename T>
 struct FactorsView {
-  const T* u;       // [n, rank]
-  const T* values;  // [rank]
+  const T* u;       // [n, rank], or its transpose
+  const T* values;  // [rank], finite
   const T* vt;      // [rank, m]
   int64_t rank;
+  bool u_transposed = false;
 };
 
-// norm = ||a - u diag(values) vt|| in the Frobenius norm, a [n, m], summed in double; `exponent` from normalized.h.
-// OUT_OF_RANGE where double cannot hold it, and the executor's errors.
+// norm = ||a - u diag(values) vt|| / 2^exponent in the Frobenius norm, a [n, m], summed in double; `exponent` from
+// normalized.h. Returns the executor's errors.
 template <typename T>
 absl::Status ResidualNorm(runtime::Executor& executor, runtime::BufferPool& pool, const T* a, int64_t n, int64_t m,
                           int exponent, const FactorsView<T>& factors, double& norm);

@@ -29,7 +29,7 @@ struct Triplets {
   bool randomized = false;
   bool all_values_known = true;   // all that exceed rounding
   double total_square = 0;        // sum of all squared values
-  double distance_over_best = 1;  // the sum's distance from A is at most so many times the best possible
+  double distance_over_best = 1;  // the sum's distance from A is at most so many times the best possible, or rounding
   // max ||A^T left_i - values[i] right_i||, ||A right_i - values[i] left_i||, measured where randomized; 0: rounding
   double residual = 0;
 };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "tests/client/cli/scratch_folder.h"
 
@@ -17,6 +18,8 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+
+constexpr char kStreet[] = ATTEND_SOURCE_DIR "/examples/street";
 
 struct Outcome {
   int code;
@@ -43,20 +46,28 @@ Outcome Attend(std::vector<const char*> arguments, const std::string& input = ""
   return {code, Drain(out), Drain(err)};
 }
 
+const std::vector<std::vector<const char*>> kCommands = {{},
+                                                         {"demo"},
+                                                         {"attention"},
+                                                         {"expm"},
+                                                         {"log"},
+                                                         {"lie-view"},
+                                                         {"project"},
+                                                         {"project", "linear"},
+                                                         {"project", "congruence"},
+                                                         {"project", "algebra"},
+                                                         {"project", "low-rank"},
+                                                         {"info"},
+                                                         {"health"}};
+
+std::vector<const char*> With(std::vector<const char*> arguments, std::initializer_list<const char*> more) {
+  arguments.insert(arguments.end(), more);
+  return arguments;
+}
+
 TEST(App, HelpFitsIntoOneHundredColumnsAndNamesTheExitCodes) {
-  for (const std::vector<const char*>& arguments : {std::vector<const char*>{"--help"},
-                                                    {"demo", "--help"},
-                                                    {"attention", "--help"},
-                                                    {"expm", "--help"},
-                                                    {"log", "--help"},
-                                                    {"lie-view", "--help"},
-                                                    {"project", "--help"},
-                                                    {"project", "linear", "--help"},
-                                                    {"project", "congruence", "--help"},
-                                                    {"project", "algebra", "--help"},
-                                                    {"project", "low-rank", "--help"},
-                                                    {"info", "--help"},
-                                                    {"health", "--help"}}) {
+  for (const std::vector<const char*>& command : kCommands) {
+    const std::vector<const char*> arguments = With(command, {"--help"});
     const Outcome outcome = Attend(arguments);
     EXPECT_EQ(outcome.code, 0);
     EXPECT_THAT(outcome.out, HasSubstr("Examples:"));
@@ -89,7 +100,7 @@ TEST(App, MistakesInTheArgumentsAreExitCodeTwo) {
       {{"info", "--timeout", "-1"}, "--timeout"},
       {{"info", "--timeout", "nan"}, "--timeout"},
       {{"info", "--target"}, "--target"},
-      {{"info", "--target", ""}, "is not HOST:PORT"},
+      {{"info", "--target", ""}, "--target: got an empty value, expected HOST:PORT"},
       {{"info", "--target", "two words"}, "is not HOST:PORT"},
       {{"info", "--max-message-mib", "0"}, "--max-message-mib"},
       {{"attention"}, "no input"},
@@ -123,6 +134,12 @@ TEST(App, MistakesInTheArgumentsAreExitCodeTwo) {
       {{"project", "low-rank", "--a", "a.npy", "--rank", "2", "--energy", "0.5"}, "--energy"},
       {{"project", "low-rank", "--a", "a.npy", "--rank", "many"}, "--rank"},
       {{"demo", "--data", "/nowhere"}, "tokens.json in /nowhere"},
+      {{"demo", "--data", kStreet, "--picture", "/nowhere/p.png"}, "there is no folder /nowhere"},
+      {{"lie-view", "--data", kStreet, "--pictures", "/nowhere"}, "there is no folder /nowhere"},
+      {{"lie-view", "--head", "5"}, "--head: Value 5 not in range 1 to 4"},
+      {{"lie-view", "--beside", "-1"}, "--beside: got \"-1\", expected a number of at least 0"},
+      {{"lie-view", "--beside", "inf"}, "--beside: got \"inf\""},
+      {{"lie-view", "--beside", "soon"}, "--beside: got \"soon\""},
   };
   for (const Mistake& mistake : mistakes) {
     const Outcome outcome = Attend(mistake.arguments);
@@ -130,6 +147,74 @@ TEST(App, MistakesInTheArgumentsAreExitCodeTwo) {
     EXPECT_THAT(outcome.err, HasSubstr(mistake.message));
     EXPECT_THAT(outcome.out, IsEmpty());
   }
+}
+
+struct Flag {
+  std::string name;
+  std::string type;
+};
+
+// Of "  --times LIST    The t in ...".
+std::vector<Flag> FlagsWithValues(const std::string& help) {
+  std::vector<Flag> flags;
+  for (const absl::string_view line : absl::StrSplit(help, '\n')) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    if (words.size() > 3 && words[2].starts_with("--") && !words[3].empty()) flags.push_back({words[2], words[3]});
+  }
+  return flags;
+}
+
+TEST(App, NoFlagTakesAnEmptyValue) {
+  size_t flags = 0;
+  for (const std::vector<const char*>& command : kCommands) {
+    for (const Flag& flag : FlagsWithValues(Attend(With(command, {"--help"})).out)) {
+      const Outcome outcome = Attend(With(command, {flag.name.c_str(), ""}));
+      EXPECT_EQ(outcome.code, 2) << flag.name;
+      EXPECT_THAT(outcome.err, HasSubstr(flag.name + ": got an empty value, expected ")) << outcome.err;
+      ++flags;
+    }
+  }
+  EXPECT_GT(flags, 90u);
+  // The empty one among others of a flag that may come several times.
+  EXPECT_EQ(Attend({"expm", "--a", "a.npy", "--times", "", "--times", "2"}).code, 2);
+  EXPECT_EQ(Attend({"project", "linear", "--x", "x.npy", "--w", "w.npy", "--w", ""}).code, 2);
+}
+
+TEST(App, NoListTakesAnEmptyElement) {
+  size_t lists = 0;
+  for (const std::vector<const char*>& command : kCommands) {
+    for (const Flag& flag : FlagsWithValues(Attend(With(command, {"--help"})).out)) {
+      if (!flag.type.starts_with("LIST")) continue;
+      for (const char* list : {"1,,2", "1,", ",1", ",", " ", "1, ,2"}) {
+        std::vector<const char*> arguments = With(command, {flag.name.c_str(), list});
+        const std::string required = command[0];
+        if (required == "attention")
+          arguments = With(arguments, {"--query", ATTEND_SOURCE_DIR "/examples/street/x.npy"});
+        if (required == "expm") arguments = With(arguments, {"--a", "a.npy"});
+        const Outcome outcome = Attend(arguments);
+        EXPECT_EQ(outcome.code, 2) << flag.name;
+        EXPECT_THAT(outcome.err, HasSubstr(flag.name)) << list;
+        EXPECT_THAT(outcome.err, HasSubstr(absl::StrCat("got \"", list, "\", expected "))) << flag.name;
+      }
+      ++lists;
+    }
+  }
+  EXPECT_EQ(lists, 4u);  // of attention: --alibi-slopes, --key-lengths; --times of expm and of lie-view
+}
+
+TEST(App, TypesOfFlagsAreWords) {
+  for (const std::vector<const char*>& command : kCommands) {
+    for (const Flag& flag : FlagsWithValues(Attend(With(command, {"--help"})).out)) {
+      EXPECT_THAT(flag.type, ::testing::MatchesRegex("HOST:PORT|[A-Z|]+|N|[a-z0-9_|]+")) << flag.name;
+    }
+  }
+}
+
+TEST(App, TimesOutOfRangeAreNamedWithWhatIsAllowed) {
+  EXPECT_EQ(Attend({"lie-view", "--times", "0,-1"}).err,
+            "attend: --times: got \"0,-1\", expected numbers of at least 0\n"
+            "Run 'attend lie-view --help' for what it takes.\n");
+  EXPECT_EQ(Attend({"lie-view", "--times", "nan"}).code, 2);
 }
 
 TEST(App, MalformedFilesAreExitCodeTwo) {

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "client/cli/color_map.h"
+#include "client/cli/token_label.h"
 
 namespace attend::cli {
 namespace {
@@ -58,6 +59,36 @@ TEST(Heatmap, IsAPictureWithManyColors) {
   EXPECT_GT(picture.height, 150);
   EXPECT_GT(picture.colors.size(), 200u);  // cells, the bar's ramp, smoothed letters
   EXPECT_TRUE(picture.colors.contains(0xffffff));
+}
+
+TEST(Heatmap, ManyPanelsStandInLinesOfUpToFive) {
+  const auto size_of = [](size_t panels) {
+    Heatmap heatmap = Small();
+    heatmap.title = heatmap.subtitle = "";  // nothing but panels makes the width
+    heatmap.panels.resize(panels, heatmap.panels.front());
+    return Decode(*DrawHeatmap(heatmap));
+  };
+  const Picture one = size_of(1), two = size_of(2);
+  const int across = two.width - one.width;
+  EXPECT_EQ(two.height, one.height);
+  EXPECT_EQ(size_of(4).width, two.width);
+  EXPECT_EQ(size_of(6).width, one.width + 2 * across);
+  EXPECT_EQ(size_of(13).width, one.width + 3 * across);
+  EXPECT_EQ(size_of(40).width, one.width + 4 * across);
+  const int down = size_of(4).height - one.height;
+  // Each picture's height is rounded up, and so was `down`.
+  EXPECT_NEAR(size_of(13).height, one.height + 3 * down, 4);
+  EXPECT_NEAR(size_of(40).height, one.height + 7 * down, 8);
+}
+
+TEST(TokenLabel, NamesLoneMarks) {
+  EXPECT_EQ(TokenLabel("'"), "apostrophe");
+  EXPECT_EQ(TokenLabel("."), "full stop");
+  EXPECT_EQ(TokenLabel("#"), "\u2039#\u203a");
+  EXPECT_EQ(TokenLabel("animal"), "animal");
+  EXPECT_EQ(TokenLabel("a"), "a");
+  EXPECT_EQ(TokenLabel("..."), "...");
+  EXPECT_EQ(TokenLabel(""), "");
 }
 
 TEST(Heatmap, SameInputSamePicture) { EXPECT_EQ(*DrawHeatmap(Small()), *DrawHeatmap(Small())); }

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <random>
 
 #include "server/rpc/project_codec.h"
 #include "tests/server/rpc/codec_test_util.h"
@@ -89,6 +91,58 @@ TEST(LowRankCodec, LeadingDimensionsAndHalves) {
   EXPECT_EQ(ShapeOf(answer->outputs(2)), (std::vector<int64_t>{2, 1, 1, 3}));
   EXPECT_EQ(answer->outputs(0).dtype(), v1::DATA_TYPE_BFLOAT16);
   EXPECT_EQ(answer->reports_size(), 2);
+}
+
+double Bfloat16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+uint16_t ToBfloat16(float value) { return static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16); }
+
+TEST(LowRankCodec, DistancesOfHalvesAreOfWhatIsAnswered) {
+  constexpr int64_t n = 5, m = 4, rank = 2;
+  std::vector<uint16_t> bits;
+  for (int64_t i = 0; i < n * m; ++i) bits.push_back(ToBfloat16(std::sin(static_cast<float>(i * i + 1))));
+  const auto answer = Ask(ByRank(RawTensor<uint16_t>(v1::DATA_TYPE_BFLOAT16, {n, m}, bits), rank));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  const auto u = ValuesOf<uint16_t>(answer->outputs(0)), s = ValuesOf<uint16_t>(answer->outputs(1)),
+             vt = ValuesOf<uint16_t>(answer->outputs(2));
+  double square = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < m; ++j) {
+      double rest = Bfloat16(bits[i * m + j]);
+      for (int64_t k = 0; k < rank; ++k) rest -= Bfloat16(u[i * rank + k]) * Bfloat16(s[k]) * Bfloat16(vt[k * m + j]);
+      square += rest * rest;
+    }
+  }
+  EXPECT_NEAR(answer->reports(0).distance(), std::sqrt(square), 1e-14);
+  EXPECT_GT(answer->reports(0).distance_over_best(), 1.000001);
+}
+
+TEST(LowRankCodec, SingularValuesBeyondFloat16AreInfiniteAndSoIsTheDistance) {
+  const std::vector<uint16_t> largest(9, 0x7BFF);  // 65504: the singular value is three times that
+  const auto answer = Ask(ByRank(RawTensor<uint16_t>(v1::DATA_TYPE_FLOAT16, {3, 3}, largest), 1));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(ValuesOf<uint16_t>(answer->outputs(1))[0], 0x7C00);
+  EXPECT_EQ(answer->reports(0).distance(), HUGE_VAL);
+  EXPECT_EQ(answer->reports(0).distance_over_best(), HUGE_VAL);
+}
+
+// Near enough before rounding but not after, where the exact method is near enough after it.
+TEST(LowRankCodec, RoundingCountsForWhatIsNearEnough) {
+  constexpr int64_t kSide = 512;
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  std::vector<uint16_t> bits(kSide * kSide);
+  for (uint16_t& each : bits) each = ToBfloat16(normal(random));
+  Request request = ByRank(RawTensor<uint16_t>(v1::DATA_TYPE_BFLOAT16, {kSide, kSide}, bits), 8);
+  const auto sketched = Ask(request);
+  ASSERT_TRUE(sketched.ok()) << sketched.status();
+  ASSERT_TRUE(sketched->reports(0).randomized());
+  const double most = sketched->reports(0).distance_over_best() - 1e-9;
+  request.mutable_low_rank()->set_max_distance_over_best(most);
+  const auto exact = Ask(request);
+  ASSERT_TRUE(exact.ok()) << exact.status();
+  EXPECT_FALSE(exact->reports(0).randomized());
+  EXPECT_LE(exact->reports(0).distance_over_best(), most);
+  EXPECT_GT(exact->reports(0).distance_over_best(), 1 + 1e-9);
 }
 
 TEST(LowRankCodec, EmptyMatrices) {

@@ -51,6 +51,33 @@ TEST(MatrixExpCodec, TimesMultiply) {
   EXPECT_NEAR(values[2], std::exp(-2.0), 1e-16);
 }
 
+std::string RefusalOf(v1::Structure structure, v1::Tensor a) {
+  Request request;
+  *request.mutable_a() = std::move(a);
+  request.set_structure(structure);
+  return std::string(Ask(request).status().message());
+}
+
+TEST(MatrixExpCodec, NamedStructuresThatDoNotHoldAreRefusedInASentenceWithAllDigits) {
+  const auto wide = [](std::vector<double> entries) {
+    return RawTensor<double>(v1::DATA_TYPE_FLOAT64, {2, 2}, std::move(entries));
+  };
+  EXPECT_EQ(RefusalOf(v1::STRUCTURE_SYMMETRIC, wide({1, 2, std::nextafter(2.0, 3.0), 1})),
+            "structure: got matrix 0 of a with entry (1, 0) = 2.0000000000000004 and entry (0, 1) = 2, expected a "
+            "symmetric matrix: each entry equal to its mirror image, exactly");
+  EXPECT_EQ(RefusalOf(v1::STRUCTURE_SKEW_SYMMETRIC,
+                      RawTensor<float>(v1::DATA_TYPE_FLOAT32, {2, 2}, {0, 1, std::nextafter(-1.0f, 0.0f), 0})),
+            "structure: got matrix 0 of a with entry (1, 0) = -0.99999994 and entry (0, 1) = 1, expected a "
+            "skew-symmetric matrix: 0 on the diagonal, each entry minus its mirror image, exactly");
+  EXPECT_EQ(RefusalOf(v1::STRUCTURE_DIAGONAL, wide({1, 0, 1e-300, 1})),
+            "structure: got matrix 0 of a with entry (1, 0) = 1e-300, expected a diagonal matrix: nothing but 0 off "
+            "the diagonal");
+  EXPECT_EQ(
+      RefusalOf(v1::STRUCTURE_GENERATOR, wide({-1, 1, 0.5, -1})),
+      "structure: got matrix 0 of a with a sum of row 1 = -0.5 (rounding: at most 3.60659e-15) and entry (1, 1) = "
+      "-1, expected a generator: entries of at least 0 off the diagonal, rows that sum to 0");
+}
+
 TEST(MatrixExpCodec, EmptyMatricesHaveEmptyResults) {
   for (const std::vector<int64_t>& shape : {std::vector<int64_t>{0, 0}, {3, 0, 0}, {0, 4, 4}}) {
     Request request;

@@ -174,10 +174,10 @@ TYPED_TEST(StructuresTest, InverseTimesGiveTheIdentity) {
 TYPED_TEST(StructuresTest, NamedStructuresThatDoNotHoldAreRefusedByMatrixAndEntry) {
   const std::vector<TypeParam> a = {1, 0, 0, 1, /**/ 0, 2, TypeParam{-2.5}, 0};
   const std::pair<MatrixStructure, std::string> cases[] = {
-      {MatrixStructure::kDiagonal, "matrix 1 of a is not diagonal: entry (0, 1) is 2, expected 0"},
-      {MatrixStructure::kTriangular, "matrix 1 of a is not triangular: entry (1, 0) is -2.5, expected 0"},
-      {MatrixStructure::kSymmetric, "matrix 1 of a is not symmetric: entry (1, 0) is -2.5, expected 2"},
-      {MatrixStructure::kSkewSymmetric, "matrix 0 of a is not skew-symmetric: entry (0, 0) is 1, expected 0"}};
+      {MatrixStructure::kDiagonal, "matrix 1 of a with entry (0, 1) = 2"},
+      {MatrixStructure::kTriangular, "matrix 1 of a with entry (1, 0) = -2.5 and entry (0, 1) = 2"},
+      {MatrixStructure::kSymmetric, "matrix 1 of a with entry (1, 0) = -2.5 and entry (0, 1) = 2"},
+      {MatrixStructure::kSkewSymmetric, "matrix 0 of a with entry (0, 0) = 1"}};
   for (const auto& [structure, message] : cases) {
     const Outcome<TypeParam> outcome = Exponentiate(2, a, {1.0}, structure);
     EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInvalidArgument);

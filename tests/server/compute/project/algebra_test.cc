@@ -208,6 +208,43 @@ TYPED_TEST(Algebra, OverflowIsRefusedNotReturned) {
   EXPECT_EQ(output, equal);
 }
 
+TYPED_TEST(Algebra, TheDistanceIsInfiniteWhereDoubleCannotHoldIt) {
+  const auto large = static_cast<TypeParam>(0.95 * static_cast<double>(std::numeric_limits<TypeParam>::max()));
+  std::mt19937 random(9);
+  int finite = 0, infinite = 0;
+  for (int64_t n = 1; n <= 5; ++n) {
+    for (int repeat = 0; repeat < 20; ++repeat) {
+      std::vector<TypeParam> m(n * n), output;
+      for (TypeParam& entry : m) entry = random() % 2 == 0 ? large : -large;
+      for (Target target : kAll) {
+        const absl::Status status = this->Project(target, 1, n, m, output);
+        if (!status.ok()) {
+          EXPECT_THAT(std::string(status.message()), testing::HasSubstr("outputs[0] overflows"));
+          continue;
+        }
+        long double square = 0;
+        for (size_t i = 0; i < m.size(); ++i) {
+          const long double difference = static_cast<long double>(m[i]) - output[i];
+          square += difference * difference;
+        }
+        const long double expected = std::sqrt(square);
+        if (expected > std::numeric_limits<double>::max()) {
+          EXPECT_EQ(this->reports_[0].distance, HUGE_VAL);
+          ++infinite;
+        } else {
+          // Each of n^2 squares, their sum and the root round a few times.
+          EXPECT_NEAR(this->reports_[0].distance / static_cast<double>(large), static_cast<double>(expected / large),
+                      4 * static_cast<double>(n * n) * 0x1p-53);
+          ++finite;
+        }
+        EXPECT_TRUE(std::isfinite(this->reports_[0].residual));
+      }
+    }
+  }
+  EXPECT_GT(finite, 100);
+  EXPECT_EQ(infinite > 100, sizeof(TypeParam) == sizeof(double)) << infinite;
+}
+
 TYPED_TEST(Algebra, BatchesEqualTheirMatricesOnAnyNumberOfThreads) {
   constexpr int64_t kBatch = 5;
   for (Target target : kAll) {

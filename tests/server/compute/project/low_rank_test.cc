@@ -68,6 +68,16 @@ class LowRank : public testing::Test {
     }
   }
 
+  // What the report promises of the first matrix, whose norm is `norm`.
+  void CheckOverBest(double distance, double best, double norm) const {
+    const LowRankReport& report = result_.reports[0];
+    const double rounding = 0x1p-46 * norm;
+    EXPECT_LE(distance, report.distance_over_best * std::max(best, rounding) + rounding);
+    // And no more than that, but for the rounding in `best`.
+    EXPECT_LE(report.distance_over_best,
+              std::max(1.0, distance / std::max(best - 2 * rounding, rounding / 2)) * (1 + 1e-9));
+  }
+
   runtime::Cancellation cancellation_;
   runtime::InlineExecutor executor_{cancellation_};
   runtime::BufferPool pool_;
@@ -95,7 +105,8 @@ TYPED_TEST(LowRank, IsTheBestApproximation) {
         EXPECT_NEAR(report.distance, distance, unit * norm);
         EXPECT_EQ(report.numerical_rank, most);
         EXPECT_FALSE(report.rank_is_least || report.randomized);
-        EXPECT_EQ(report.distance_over_best, 1);
+        EXPECT_GE(report.distance_over_best, 1);
+        EXPECT_TRUE(report.distance_over_best == 1 || sizeof(TypeParam) == sizeof(float)) << report.distance_over_best;
         if (n < m) continue;
         double rest = 0, total = 0;
         for (int64_t k = 0; k < most; ++k) {
@@ -105,10 +116,66 @@ TYPED_TEST(LowRank, IsTheBestApproximation) {
           (k < rank ? total : rest) += expected[k] * expected[k];
         }
         EXPECT_NEAR(distance, std::sqrt(rest), unit * norm);
+        this->CheckOverBest(distance, std::sqrt(rest), std::sqrt(total + rest));
         EXPECT_NEAR(report.energy, total / (total + rest), unit);
       }
     }
   }
+}
+
+// A product of `rank` columns and rows, and noise: next to nothing is left, and rounding the factors adds to it.
+TYPED_TEST(LowRank, DistanceOverBestCountsTheRoundingOfTheResult) {
+  constexpr int64_t n = 65, m = 40, kRank = 4;
+  const auto left = NormalValues<double>(n * kRank, 1), right = NormalValues<double>(kRank * m, 2);
+  const auto noise = NormalValues<double>(n * m, 3);
+  double largest = 1;
+  for (const double level : {0.0, 1e-9, 1e-7, 1e-6, 1e-4, 1e-2}) {
+    std::vector<TypeParam> a(n * m);
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < m; ++j) {
+        double entry = level * noise[i * m + j];
+        for (int64_t k = 0; k < kRank; ++k) entry += left[i * kRank + k] * right[k * m + j];
+        a[i * m + j] = static_cast<TypeParam>(entry);
+      }
+    }
+    const auto values = JacobiValues({a.begin(), a.end()}, n, m);
+    double norm = 0;
+    for (const double value : values) norm = std::hypot(norm, value);
+    for (const int64_t rank : {kRank, kRank + 2}) {
+      SCOPED_TRACE(std::to_string(level) + ", rank " + std::to_string(rank));
+      double best = 0;
+      for (size_t k = static_cast<size_t>(rank); k < values.size(); ++k) best = std::hypot(best, values[k]);
+      ASSERT_TRUE(this->ByRank(a, n, m, rank).ok());
+      const double distance = this->Distance(a, n, m);
+      // Each term of each entry is rounded once, in double.
+      EXPECT_NEAR(this->result_.reports[0].distance, distance, 0x1p-46 * norm);
+      this->CheckOverBest(distance, best, norm);
+      largest = std::max(largest, this->result_.reports[0].distance_over_best);
+    }
+  }
+  EXPECT_GT(largest, sizeof(TypeParam) == sizeof(float) ? 1.5 : 0);  // or the cases do not show it
+}
+
+TYPED_TEST(LowRank, SignsHoldForTheRoundedResult) {
+  for (const auto& [n, m] : {std::pair<int64_t, int64_t>{3, 5}, {5, 3}, {2, 2}, {7, 7}, {17, 5}, {64, 65}}) {
+    SCOPED_TRACE(std::to_string(n) + " x " + std::to_string(m));
+    const std::vector<TypeParam> ones(n * m, TypeParam{1});
+    ASSERT_TRUE(this->ByRank(ones, n, m, std::min(n, m)).ok());
+    this->CheckVectors(n, m, this->kEpsilon * 8 * std::sqrt(static_cast<double>(n + m)));
+  }
+}
+
+TYPED_TEST(LowRank, DistancesThatOverflowAreInfinite) {
+  if (sizeof(TypeParam) == sizeof(float)) return;  // double holds any distance of floats
+  constexpr int64_t n = 5;
+  const auto large = static_cast<TypeParam>(1.7e308);
+  std::vector<TypeParam> a(n * n, TypeParam{0});
+  for (int64_t i = 0; i < n; ++i) a[i * n + i] = large;
+  ASSERT_TRUE(this->ByRank(a, n, n, 1).ok());
+  EXPECT_EQ(this->result_.reports[0].distance, HUGE_VAL);
+  EXPECT_EQ(this->result_.reports[0].distance_over_best, 1);
+  ASSERT_TRUE(this->ByRank(a, n, n, n - 1).ok());
+  EXPECT_NEAR(this->result_.reports[0].distance / 1.7e308, 1, 1e-14);
 }
 
 TYPED_TEST(LowRank, TransposeHasTheSameValues) {

@@ -209,6 +209,65 @@ TYPED_TEST(ProjectTest, CongruenceAgreesWithPlainLoops) {
   }
 }
 
+// Powers of two move the result exactly, whatever the products on the way would have done.
+TYPED_TEST(ProjectTest, CongruenceAppliesItsScaleWhereNothingOverOrUnderflows) {
+  constexpr int kHuge = std::numeric_limits<TypeParam>::max_exponent * 3 / 5;
+  const auto times_power = [](std::vector<TypeParam> values, int exponent) {
+    for (TypeParam& value : values) value = std::scalbn(value, exponent);
+    return values;
+  };
+  for (CongruenceForm form : {CongruenceForm::kSequence, CongruenceForm::kEmbedding}) {
+    for (const auto& [n, d] : {std::pair<int64_t, int64_t>{1, 1}, {5, 3}, {3, 17}, {65, 17}}) {
+      const int64_t inner = form == CongruenceForm::kSequence ? d : n, d_k = 4;
+      const auto e = Random<TypeParam>(n * d, 3), a = Random<TypeParam>(inner * inner, 4);
+      const auto w_query = Random<TypeParam>(inner * d_k, 5), w_key = Random<TypeParam>(inner * d_k, 6);
+      for (const int of_e : {-kHuge, kHuge}) {
+        for (const int of_a : {-of_e / 2, 0, of_e / 2}) {
+          const int of_scale = -2 * of_e - of_a;  // of the whole, 0; apart, out of any range
+          if (std::abs(of_scale) >= std::numeric_limits<TypeParam>::max_exponent) continue;
+          const auto far_e = times_power(e, of_e), far_a = times_power(a, of_a);
+          const auto far_query = times_power(w_query, of_a);
+          CongruenceProblem<TypeParam> problem, far;
+          problem.form = far.form = form;
+          problem.n = far.n = n;
+          problem.d = far.d = d;
+          problem.e = e.data();
+          far.e = far_e.data();
+          problem.scale = 0.3;
+          far.scale = std::ldexp(0.3, of_scale);
+          problem.a = a.data();
+          far.a = far_a.data();
+          std::vector<TypeParam> output;
+          ASSERT_TRUE(this->Congruence(far, output).ok());
+          ExpectClose(output, ExpectedCongruence(problem, e, a), 2.0 * static_cast<double>(inner) + 3, "matrix");
+          problem.a = far.a = nullptr;
+          problem.d_k = far.d_k = d_k;
+          problem.w_query = w_query.data();
+          far.w_query = far_query.data();
+          problem.w_key = far.w_key = w_key.data();
+          ASSERT_TRUE(this->Congruence(far, output).ok());
+          ExpectClose(output, ExpectedCongruence(problem, e, a), 2.0 * static_cast<double>(inner + d_k) + 3, "factors");
+          EXPECT_GE(CongruenceWorkspaceBytes(far), CongruenceWorkspaceBytes(problem) + sizeof(TypeParam) * n * d);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(ProjectTest, CongruenceKeepsRowsOfDifferentMagnitudes) {
+  constexpr int kHuge = std::numeric_limits<TypeParam>::max_exponent * 3 / 5;
+  const std::vector<TypeParam> e = {1, 0, 0, std::scalbn(TypeParam{3}, -kHuge)}, identity = {1, 0, 0, 1};
+  CongruenceProblem<TypeParam> problem;
+  problem.n = problem.d = 2;
+  problem.e = e.data();
+  problem.a = identity.data();
+  problem.scale = std::ldexp(1.0, kHuge);
+  std::vector<TypeParam> output;
+  ASSERT_TRUE(this->Congruence(problem, output).ok());
+  EXPECT_EQ(output,
+            (std::vector<TypeParam>{std::scalbn(TypeParam{1}, kHuge), 0, 0, std::scalbn(TypeParam{9}, -kHuge)}));
+}
+
 TYPED_TEST(ProjectTest, OverflowIsRefusedNotReturned) {
   const std::vector<TypeParam> x(4, std::numeric_limits<TypeParam>::max());
   const std::vector<TypeParam> w = {1, 1, 1, -1};
