@@ -11,6 +11,19 @@ double Magnitude(const Combination& coefficients, const std::array<double, 3>& n
          std::fabs(coefficients[3]) * norms[2] + std::fabs(coefficients[4]) * norms[2] * norms[2];
 }
 
+constexpr std::array<double, 20> kFactorials = [] {
+  std::array<double, 20> factorials{1};
+  for (size_t k = 1; k < factorials.size(); ++k) factorials[k] = factorials[k - 1] * static_cast<double>(k);
+  return factorials;
+}();
+
+// std::pow takes as long as the product of two matrices of four rows.
+double Power(double x, int exponent) {
+  double power = 1;
+  for (; exponent > 0; --exponent) power *= x;
+  return power;
+}
+
 }  // namespace
 
 double PolynomialMagnitude(int degree, const std::array<double, 3>& norms) {
@@ -45,15 +58,15 @@ double PowersSensitivity(int degree, const std::array<double, 3>& norms, const s
   const double within = (PolynomialMagnitude(degree, raised) - PolynomialMagnitude(degree, norms)) / kStep;
   const double square = norms[1] + errors[1];
   const int half = (degree + 1) / 2;
-  double beyond = half * errors[1] * std::pow(square, half - 1);
+  double beyond = half * errors[1] * Power(square, half - 1);
   if (degree == 18) {
     // B^18 as nine squares, six of which make up the sixth power twice, or as six cubes.
     const double cube = norms[2] + errors[2];
     const double through_cubes =
-        9 * errors[1] * square * square * std::pow(cube, 4) + 6 * errors[2] * std::pow(cube, 5);
-    beyond = std::min(9 * errors[1] * std::pow(square, 8), through_cubes);
+        9 * errors[1] * square * square * Power(cube, 4) + 6 * errors[2] * Power(cube, 5);
+    beyond = std::min(9 * errors[1] * Power(square, 8), through_cubes);
   }
-  return within + (1 + norms[0]) * beyond / std::tgamma(degree + 2);
+  return within + (1 + norms[0]) * beyond / kFactorials[static_cast<size_t>(degree + 1)];
 }
 
 }  // namespace attend::compute
