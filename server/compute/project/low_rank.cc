@@ -76,8 +76,13 @@ Outputs<T> OutputsOf(const LowRankResult& result, int64_t index, int64_t n, int6
 }
 
 template <typename T>
-absl::Status Write(const Triplets& triplets, int64_t n, int64_t m, int exponent, const Outputs<T>& to) {
+absl::Status Write(const runtime::Cancellation& cancellation, const Triplets& triplets, int64_t n, int64_t m,
+                   int exponent, const Outputs<T>& to) {
+  constexpr int64_t kVectorsPerPoll = 16;
   for (int64_t k = 0; k < triplets.rank; ++k) {
+    if (k % kVectorsPerPoll == 0) {
+      if (auto wanted = cancellation.Check(); !wanted.ok()) return wanted;
+    }
     const double* left = triplets.left.as<double>() + k * n;
     const double* right = triplets.right.as<double>() + k * m;
     const double sign = SignOf(left, n);
@@ -168,7 +173,7 @@ absl::Status LowRankProjection(runtime::Executor& executor, runtime::BufferPool&
     if (!triplets.ok()) return triplets.status();
     if (!rule.rank.has_value()) Allocate(problem, triplets->rank, pool, result);
     const Outputs<T> to = OutputsOf<T>(result, index, n, m, triplets->rank);
-    if (auto done = Write(*triplets, n, m, exponent, to); !done.ok()) return done;
+    if (auto done = Write(each.cancellation(), *triplets, n, m, exponent, to); !done.ok()) return done;
     LowRankReport& report = result.reports[static_cast<size_t>(index)];
     report = ReportOn<T>(*triplets, n, m, exponent);
     const FactorsView<T> factors{to.u, to.values, to.vt, triplets->rank};
