@@ -55,7 +55,7 @@ template <typename Body>
 absl::Status ForColumns(runtime::Executor& executor, runtime::BufferPool& pool, int64_t cols, double flops_per_column,
                         Body body) {
   // Narrower where a column takes long.
-  const int64_t tile = std::min(cols, flops_per_column > kLongColumn ? kColumnTile * 3 / 8 : kColumnTile);
+  const int64_t tile = std::min(cols, flops_per_column > kLongColumn ? kColumnTile / 4 : kColumnTile);
   const int64_t work = lapack::ApplyWork(tile);
   const runtime::Buffer scratch = pool.AllocateArray<double>(static_cast<size_t>(executor.max_workers() * work));
   return executor.ForEachTile((cols + tile - 1) / tile, flops_per_column * static_cast<double>(tile),
