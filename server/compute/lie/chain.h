@@ -45,7 +45,7 @@ template <typename T>
 inline constexpr double kRowSumTolerance = sizeof(T) == 4 ? 1e-5 : 1e-6;
 
 // Of each of `batch` matrices [n, n]. Rows are divided by their sums first, so that an n x n of float32's rounding is a
-// chain exactly. Fails only with the executor's errors, and INTERNAL where LAPACK does not converge.
+// chain exactly. Fails only with the executor's errors, and INTERNAL where eigenvalues do not converge.
 template <typename T>
 absl::Status DiagnoseChains(runtime::Executor& executor, runtime::BufferPool& pool, int64_t batch, int64_t n,
                             const T* matrices, std::vector<ChainDiagnostics>& diagnostics);

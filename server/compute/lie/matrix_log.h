@@ -43,7 +43,7 @@ struct MatrixLogResult {
   std::vector<MatrixLogReport> reports;  // [batch]; filled by MatrixLog
 };
 
-// Errors: the executor's, INTERNAL where LAPACK does not converge. OUT_OF_RANGE where a logarithm overflows T.
+// Errors: the executor's, INTERNAL where the Schur form does not converge. OUT_OF_RANGE where a logarithm overflows T.
 template <typename T>
 absl::Status MatrixLog(runtime::Executor& executor, runtime::BufferPool& pool, const MatrixLogProblem<T>& problem,
                        MatrixLogResult<T>& result);

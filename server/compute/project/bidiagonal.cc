@@ -12,26 +12,35 @@ using lapack::ColumnMajor;
 constexpr int64_t kUnblocked = 96;  // smaller remainders are reduced without panels
 constexpr int64_t kQrPanel = 64;
 constexpr int64_t kColumnTile = 128;
+constexpr double kLongColumn = 4.0 * (1 << 20);
 
 // A column-major matrix is the transpose of a row-major one.
 Operand<double> TransposeOf(const ColumnMajor& a) { return {a.data, a.cols, a.rows, a.ld}; }
 Matrix<double> TransposedInPlace(const ColumnMajor& a) { return {a.data, a.cols, a.rows, a.ld}; }
 
+// A panel reads the rest twice for each of its columns: narrower where that takes long.
+int64_t PanelColumns(int64_t rows, int64_t cols) {
+  constexpr int64_t kEntries = int64_t{1} << 20;
+  const int64_t entries = rows * cols;
+  if (entries > 8 * kEntries) return lapack::kPanel / 8;
+  if (entries > 2 * kEntries) return lapack::kPanel / 4;
+  return entries > kEntries / 2 ? lapack::kPanel / 2 : lapack::kPanel;
+}
+
 // rest = rest - v y^T - x u^T, of what stands right of and below the panel.
-absl::Status UpdateRest(runtime::Executor& executor, const ColumnMajor& a, double* x, double* y) {
-  constexpr int64_t kPanel = lapack::kPanel;
-  const int64_t rows = a.rows - kPanel, cols = a.cols - kPanel;
-  const Matrix<double> rest = TransposedInPlace(a.Block(kPanel, kPanel, rows, cols));
-  const ColumnMajor v = a.Block(kPanel, 0, rows, kPanel), u = a.Block(0, kPanel, kPanel, cols);
-  const ColumnMajor x_rest{x + kPanel, rows, kPanel, a.rows}, y_rest{y + kPanel, cols, kPanel, a.cols};
+absl::Status UpdateRest(runtime::Executor& executor, const ColumnMajor& a, int64_t panel, double* x, double* y) {
+  const int64_t rows = a.rows - panel, cols = a.cols - panel;
+  const Matrix<double> rest = TransposedInPlace(a.Block(panel, panel, rows, cols));
+  const ColumnMajor v = a.Block(panel, 0, rows, panel), u = a.Block(0, panel, panel, cols);
+  const ColumnMajor x_rest{x + panel, rows, panel, a.rows}, y_rest{y + panel, cols, panel, a.cols};
   auto done = ParallelGemm(executor, -1.0, Transposed(TransposeOf(y_rest)), TransposeOf(v), 1.0, rest);
   if (!done.ok()) return done;
   return ParallelGemm(executor, -1.0, TransposeOf(u), TransposeOf(x_rest), 1.0, rest);
 }
 
 // The panel holds ones where its reflectors begin; the bidiagonal belongs there.
-void PutBack(const ColumnMajor& a, const lapack::Bidiagonal& to) {
-  for (int64_t j = 0; j < lapack::kPanel; ++j) {
+void PutBack(const ColumnMajor& a, int64_t panel, const lapack::Bidiagonal& to) {
+  for (int64_t j = 0; j < panel; ++j) {
     *a.at(j, j) = to.diagonal[j];
     *a.at(j, j + 1) = to.superdiagonal[j];
   }
@@ -45,7 +54,8 @@ lapack::Bidiagonal From(const lapack::Bidiagonal& all, int64_t begin) {
 template <typename Body>
 absl::Status ForColumns(runtime::Executor& executor, runtime::BufferPool& pool, int64_t cols, double flops_per_column,
                         Body body) {
-  const int64_t tile = std::min(cols, kColumnTile);
+  // Narrower where a column takes long.
+  const int64_t tile = std::min(cols, flops_per_column > kLongColumn ? kColumnTile / 4 : kColumnTile);
   const int64_t work = lapack::ApplyWork(tile);
   const runtime::Buffer scratch = pool.AllocateArray<double>(static_cast<size_t>(executor.max_workers() * work));
   return executor.ForEachTile((cols + tile - 1) / tile, flops_per_column * static_cast<double>(tile),
@@ -60,17 +70,18 @@ absl::Status ForColumns(runtime::Executor& executor, runtime::BufferPool& pool, 
 
 absl::Status ReduceToBidiagonal(runtime::Executor& executor, runtime::BufferPool& pool, const ColumnMajor& a,
                                 const lapack::Bidiagonal& to) {
-  constexpr int64_t kPanel = lapack::kPanel;
-  const runtime::Buffer work = pool.AllocateArray<double>(static_cast<size_t>((a.rows + a.cols) * kPanel));
+  const runtime::Buffer work = pool.AllocateArray<double>(static_cast<size_t>((a.rows + a.cols) * lapack::kPanel));
   double* const x = work.as<double>();
   int64_t begin = 0;
-  for (; a.cols - begin > kUnblocked; begin += kPanel) {
+  while (a.cols - begin > kUnblocked) {
     if (auto wanted = executor.cancellation().Check(); !wanted.ok()) return wanted;
     const ColumnMajor rest = a.Block(begin, begin, a.rows - begin, a.cols - begin);
-    double* const y = x + rest.rows * kPanel;
-    lapack::ReducePanel(rest, kPanel, From(to, begin), x, y);
-    if (auto done = UpdateRest(executor, rest, x, y); !done.ok()) return done;
-    PutBack(rest, From(to, begin));
+    const int64_t panel = PanelColumns(rest.rows, rest.cols);
+    double* const y = x + rest.rows * panel;
+    lapack::ReducePanel(rest, panel, From(to, begin), x, y);
+    if (auto done = UpdateRest(executor, rest, panel, x, y); !done.ok()) return done;
+    PutBack(rest, panel, From(to, begin));
+    begin += panel;
   }
   lapack::Reduce(a.Block(begin, begin, a.rows - begin, a.cols - begin), From(to, begin), x);
   return executor.cancellation().Check();

@@ -14,6 +14,7 @@
 #include "server/compute/project/residual.h"
 #include "server/compute/project/svd.h"
 #include "server/compute/project/triplets.h"
+#include "server/compute/project/write_triplets.h"
 
 namespace attend::compute {
 namespace {
@@ -109,56 +110,9 @@ bool ExactWouldDo(double distance, const Found& found, double most_over_best) {
 
 // One matrix's place in the results.
 template <typename T>
-struct Outputs {
-  T* u;
-  T* values;
-  T* vt;
-};
-template <typename T>
-Outputs<T> OutputsOf(const LowRankResult& result, int64_t index, int64_t n, int64_t m, int64_t rank) {
+WrittenTriplets<T> OutputsOf(const LowRankResult& result, int64_t index, int64_t n, int64_t m, int64_t rank) {
   return {result.u.data<T>() + index * n * rank, result.singular_values.data<T>() + index * rank,
           result.vt.data<T>() + index * rank * m};
-}
-
-template <typename T>
-void Round(DType answered, T* values, int64_t count) {
-  if constexpr (std::is_same_v<T, float>) RoundTo(answered, values, static_cast<size_t>(count));
-}
-
-// Whether the first of the entries of largest magnitude in column k of u [n, rank] is negative.
-template <typename T>
-bool PointsDown(const T* u, int64_t n, int64_t rank, int64_t k) {
-  T largest = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    if (std::abs(u[i * rank + k]) > std::abs(largest)) largest = u[i * rank + k];
-  }
-  return largest < 0;
-}
-
-// Signs follow the rounded entries: rounding makes ties.
-template <typename T>
-absl::Status Write(const Triplets& triplets, int64_t n, int64_t m, int exponent, DType answered, const Outputs<T>& to) {
-  const int64_t rank = triplets.rank;
-  for (int64_t k = 0; k < rank; ++k) {
-    const double* left = triplets.left.as<double>() + k * n;
-    for (int64_t i = 0; i < n; ++i) to.u[i * rank + k] = static_cast<T>(left[i]);
-    to.values[k] = static_cast<T>(std::ldexp(triplets.values[static_cast<size_t>(k)], exponent));
-    if (!std::isfinite(to.values[k])) {
-      return absl::OutOfRangeError(
-          absl::StrCat("singular value ", k, " overflows ", std::string(NameOf(DTypeOf<T>()))));
-    }
-  }
-  const double* right = triplets.right.as<double>();
-  std::transform(right, right + rank * m, to.vt, [](double x) { return static_cast<T>(x); });
-  Round(answered, to.u, n * rank);
-  Round(answered, to.values, rank);
-  Round(answered, to.vt, rank * m);
-  for (int64_t k = 0; k < rank; ++k) {
-    if (!PointsDown(to.u, n, rank, k)) continue;
-    for (int64_t i = 0; i < n; ++i) to.u[i * rank + k] *= -1;
-    for (int64_t j = 0; j < m; ++j) to.vt[k * m + j] *= -1;
-  }
-  return absl::OkStatus();
 }
 
 template <typename T>
@@ -204,12 +158,13 @@ template <typename T>
 absl::StatusOr<double> Answer(runtime::Executor& executor, runtime::BufferPool& pool, const LowRankProblem<T>& problem,
                               int64_t index, int exponent, const Triplets& triplets, LowRankResult& result) {
   const int64_t n = problem.n, m = problem.m, rank = triplets.rank;
-  const Outputs<T> to = OutputsOf<T>(result, index, n, m, rank);
-  if (auto done = Write(triplets, n, m, exponent, problem.answered, to); !done.ok()) return done;
+  const WrittenTriplets<T> to = OutputsOf<T>(result, index, n, m, rank);
+  auto done = WriteTriplets(executor.cancellation(), triplets, n, m, exponent, problem.answered, to);
+  if (!done.ok()) return done;
   if (!AllFinite(to.values, static_cast<size_t>(rank))) return std::numeric_limits<double>::infinity();
   double distance = 0;
   const FactorsView<T> factors{to.u, to.values, to.vt, rank};
-  const auto done = ResidualNorm(executor, pool, problem.a + index * n * m, n, m, exponent, factors, distance);
+  done = ResidualNorm(executor, pool, problem.a + index * n * m, n, m, exponent, factors, distance);
   if (!done.ok()) return done;
   return distance;
 }

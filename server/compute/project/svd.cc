@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/compute/bidiagonal_svd.h"
+#include "server/compute/panels.h"
 #include "server/compute/project/bidiagonal.h"
 
 namespace attend::compute {
@@ -58,10 +59,13 @@ absl::Status Svd::Diagonalize(runtime::Executor& executor, runtime::BufferPool& 
 
 absl::Status Svd::Left(runtime::Executor& executor, runtime::BufferPool& pool, int64_t k, double* w) const {
   const int64_t n = a_.cols;
-  for (int64_t j = 0; j < k; ++j) {
-    std::copy_n(u_.as<double>() + j * n, n, w + j * a_.rows);
-    std::fill_n(w + j * a_.rows + n, a_.rows - n, 0.0);
-  }
+  const auto copied = ForEachPanel(executor, k, a_.rows, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j) {
+      std::copy_n(u_.as<double>() + j * n, n, w + j * a_.rows);
+      std::fill_n(w + j * a_.rows + n, a_.rows - n, 0.0);
+    }
+  });
+  if (!copied.ok()) return copied;
   const ColumnMajor top{w, reduced_.rows, k, a_.rows};
   if (auto done = ApplyReflectors(executor, pool, Side::kLeft, reduced_, factors_.as<double>(), top); !done.ok()) {
     return done;
@@ -72,7 +76,10 @@ absl::Status Svd::Left(runtime::Executor& executor, runtime::BufferPool& pool, i
 
 absl::Status Svd::Right(runtime::Executor& executor, runtime::BufferPool& pool, int64_t k, double* z) const {
   const int64_t n = a_.cols;
-  std::copy_n(vt_.as<double>(), k * n, z);
+  const auto copied = ForEachPanel(executor, k, n, [&](int64_t begin, int64_t end) {
+    std::copy_n(vt_.as<double>() + begin * n, (end - begin) * n, z + begin * n);
+  });
+  if (!copied.ok()) return copied;
   return ApplyReflectors(executor, pool, Side::kRight, reduced_, factors_.as<double>() + n, {z, n, k, n});
 }
 
