@@ -3,6 +3,10 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
 namespace attend::app {
 namespace {
 
@@ -26,6 +30,14 @@ int WaitForTerminationSignal() {
   int signal = 0;
   sigwait(&signals, &signal);
   return signal;
+}
+
+void EndProcessAfter(std::chrono::milliseconds time, int code) {
+  std::thread([time, code] {
+    std::this_thread::sleep_for(time);
+    std::fprintf(stderr, "attend-server: could not end all calls, leaving them\n");
+    std::_Exit(code);
+  }).detach();
 }
 
 }  // namespace attend::app

@@ -1,6 +1,8 @@
-// Waiting for the operator to end the program.
+// Waiting for the operator to end the program, and seeing that it ends.
 #ifndef ATTEND_SERVER_APP_SIGNALS_H_
 #define ATTEND_SERVER_APP_SIGNALS_H_
+
+#include <chrono>
 
 namespace attend::app {
 
@@ -10,6 +12,9 @@ void BlockTerminationSignals();
 
 // Sleeps until SIGTERM or SIGINT comes and returns its number. REQUIRES: BlockTerminationSignals was called.
 int WaitForTerminationSignal();
+
+// Ends the process with `code` after `time`, whatever it does then, with a line on stderr. Returns at once.
+void EndProcessAfter(std::chrono::milliseconds time, int code);
 
 }  // namespace attend::app
 

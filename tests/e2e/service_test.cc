@@ -175,8 +175,10 @@ TEST(Service, MessagesAboveTheLimitAreRefused) {
   Loopback loopback(options);
   v1::AttentionResponse response;
   for (int i = 0; i < 20; ++i) {
-    EXPECT_EQ(Attend(loopback.stub(), SelfAttention(8, 512, 64), &response).error_code(),
-              grpc::StatusCode::RESOURCE_EXHAUSTED);
+    const grpc::Status refused = Attend(loopback.stub(), SelfAttention(8, 512, 64), &response);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_NE(refused.error_message().find("the request needs 3145"), std::string::npos) << refused.error_message();
+    EXPECT_NE(refused.error_details().find("TOO_LARGE"), std::string::npos);
   }
   const auto metrics = [&] { return HttpGet(loopback.server().metrics_port(), "/metrics").body; };
   while (SeriesValue(metrics(), "attend_inflight_calls{grpc_method=\"Attention\"}") != 0) std::this_thread::yield();

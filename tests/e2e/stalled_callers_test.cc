@@ -34,11 +34,18 @@ grpc::ByteBuffer Serialized(const google::protobuf::MessageLite& message) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
+std::shared_ptr<grpc::Channel> ChannelOfSmallWindows(Loopback& server) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(server.address(), grpc::InsecureChannelCredentials(), arguments);
+}
+
 // A call that does only what it is told to.
 class SlowCall {
  public:
-  explicit SlowCall(Loopback& server) : channel_(server.NewChannel()), stub_(channel_) {
-    context_.AddMetadata("attend-message-bytes", "1000");
+  explicit SlowCall(Loopback& server) : channel_(ChannelOfSmallWindows(server)), stub_(channel_) {
+    context_.AddMetadata("attend-message-bytes", "0");
     call_ = stub_.PrepareCall(&context_, "/attend.v1.AttentionService/Attention", &queue_);
     call_->StartCall(this);
     Wait();
@@ -97,7 +104,7 @@ TEST(StalledCallers, WhoDoesNotSendIsGivenUp) {
 TEST(StalledCallers, WhoDoesNotTakeTheAnswerIsGivenUp) {
   Loopback server(ImpatientOptions());
   SlowCall call(server);
-  call.Send(SelfAttention(16, 256, 256));  // an answer of 4 MiB, more than a window lets through
+  call.Send(SelfAttention(2, 640, 64));  // an answer of 320 KiB, more than a window lets through
   while (Gauge(server, "attend_response_bytes_sum{grpc_method=\"Attention\"}") == 0) std::this_thread::yield();
   EXPECT_EQ(Gauge(server, "attend_admitted_calls"), 1) << "the answer is held";
   WaitUntil(server, "attend_memory_reserved_bytes", 0);
