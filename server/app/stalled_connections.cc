@@ -40,6 +40,19 @@ std::optional<uint64_t> BytesAcknowledged(int fd) {
   return info.tcpi_bytes_acked;
 }
 
+// By more than one of the parts of 36 KiB that the system cuts messages into, up or down: once the peer has taken
+// something and the socket is filled up again, it holds another number of parts. Does nothing to TCP.
+void ResizeUnixSocket(int fd) {
+  constexpr int kHalfOfChange = 32768;  // the system doubles what it is told
+  int domain = 0, bytes = 0;
+  socklen_t size = sizeof(domain);
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || domain != AF_UNIX) return;
+  size = sizeof(bytes);
+  if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size) != 0) return;
+  bytes = bytes / 2 ^ kHalfOfChange;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 bool IsFull(int fd) {
   pollfd events = {.fd = fd, .events = POLLOUT, .revents = 0};
   return poll(&events, 1, 0) == 0;
@@ -81,13 +94,7 @@ void StalledConnections::EndPatience(Clock::time_point then) {
 
 void StalledConnections::Run() {
   std::unique_lock lock(mutex_);
-  for (;;) {
-    if (unmoved_.empty()) {
-      stop_changed_.wait_for(lock, kLooksEvery, [this] { return stop_; });
-    } else {
-      AwaitRoom(lock);
-    }
-    if (stop_) return;
+  while (!stop_changed_.wait_for(lock, kLooksEvery, [this] { return stop_; })) {
     const Clock::time_point now = Clock::now();
     const bool patient = now < patience_ends_;
     if (patient && patience_.count() == 0) continue;
@@ -95,24 +102,6 @@ void StalledConnections::Run() {
     Look(now, patient);
     lock.lock();
   }
-}
-
-// Until the next look. Who takes something wakes this thread together with gRPC's, which has much more to do before it
-// has filled the socket up again.
-void StalledConnections::AwaitRoom(std::unique_lock<std::mutex>& lock) {
-  lock.unlock();
-  const Clock::time_point end = Clock::now() + kLooksEvery;
-  std::vector<pollfd> full;
-  for (const auto& [id, unmoved] : unmoved_) full.push_back({.fd = unmoved.fd, .events = POLLOUT, .revents = 0});
-  for (Clock::time_point now = Clock::now(); now < end; now = Clock::now()) {
-    poll(full.data(), full.size(), 1 + static_cast<int>(std::chrono::duration_cast<milliseconds>(end - now).count()));
-    for (pollfd& each : full) {
-      if (each.revents == 0) continue;
-      std::erase_if(unmoved_, [&](const auto& socket) { return socket.second.fd == each.fd; });
-      each.fd = -1;  // to be ignored
-    }
-  }
-  lock.lock();
 }
 
 void StalledConnections::Look(Clock::time_point now, bool patient) {
@@ -126,7 +115,8 @@ void StalledConnections::Look(Clock::time_point now, bool patient) {
     const auto before = unmoved_.find(id);
     const bool moved = before == unmoved_.end() || before->second.mark != mark;
     const Clock::time_point since = moved ? now : before->second.since;
-    unmoved[id] = {fd, mark, since};
+    unmoved[id] = {mark, since};
+    if (moved) ResizeUnixSocket(held_);
     if (patient && now - since < patience_) continue;
     if (shutdown(held_, SHUT_RDWR) == 0) {
       logger_.Info("connection given up: its peer takes nothing", {{"unsent_bytes", absl::StrCat(unsent)}});

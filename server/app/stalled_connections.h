@@ -34,8 +34,8 @@ class StalledConnections {
   };
 
   // Shuts who has taken nothing of a full socket for `patience`; 0: nobody, until EndPatience. TCP counts what the peer
-  // acknowledges. A Unix socket tells its queue's length alone, which is the same whenever gRPC has filled it up again:
-  // between the looks the thread waits for the moment in which there is room.
+  // acknowledges. A Unix socket tells its queue's length alone, which may be the same whenever gRPC has filled it up
+  // again: so its size is changed a little with each look that finds it moved.
   // REQUIRES: `logger` outlives it.
   StalledConnections(Address address, std::chrono::milliseconds patience, logging::Logger& logger);
   ~StalledConnections();
@@ -48,7 +48,6 @@ class StalledConnections {
  private:
   using SocketId = std::pair<dev_t, ino_t>;  // a descriptor's number is used again, this is not while it is open
   struct Unmoved {
-    int fd;
     uint64_t mark;  // changes with what the peer takes
     Clock::time_point since;
   };
@@ -57,7 +56,6 @@ class StalledConnections {
   };
 
   void Run();
-  void AwaitRoom(std::unique_lock<std::mutex>& lock);
   void Look(Clock::time_point now, bool patient);
   std::vector<int> FullSockets();
   bool IsOurs(int fd) const;

@@ -21,7 +21,7 @@ namespace {
 constexpr unsigned kMaxConnections = 512;
 constexpr unsigned kRequestSeconds = 5;  // without a word, for who has not completed a request
 constexpr unsigned kIdleSeconds = 60;  // longer than the usual scrape interval, so that scrapers keep their connection
-constexpr int kBacklog = 64;
+constexpr int kBacklog = 512;
 
 class Socket {
  public:
