@@ -178,7 +178,7 @@ void AddOperation(CLI::App& app, Options& options) {
   AddValue(app,
            {"Life cycle", "--transfer_timeout_seconds", "S",
             absl::StrCat("A caller that takes longer to send or to take a message, with\nfour seconds more per MiB (of --assumed_message_bytes where it\n"
-                         "does not state its size), or takes nothing of a full\nconnection for as long, is given up. 0: never. Default ",
+                         "does not state its size), or takes nothing of a full\nconnection for S, is given up. 0: never. Default ",
                          options.transfer_timeout_seconds)},
            options.transfer_timeout_seconds,
            [](absl::string_view text) { return SecondsValue(text, kMostGraceSeconds); });

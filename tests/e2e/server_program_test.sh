@@ -42,9 +42,10 @@ expect "one line and no more" 1 "$(wc -l <"$folder/first.out")"
 expect "a taken port is exit code 1" 1 $?
 expect "and says which" "*127.0.0.1:$port*" "$(tail -1 "$folder/taken.err")"
 
+kill -XFSZ "$first"
 kill -TERM "$first"
 wait "$first"
-expect "SIGTERM ends it cleanly" 0 $?
+expect "SIGTERM ends it cleanly, a file size limit not at all" 0 $?
 
 ATTEND_LISTEN=127.0.0.1:0 ATTEND_METRICS_LISTEN=off ATTEND_COMPUTE_THREADS=3 start environment
 expect "the environment sets flags" "*metrics off*3 threads*" "$banner"
