@@ -175,13 +175,15 @@ CLI::Option* AddResources(CLI::App& app, Options& options) {
 }
 
 void AddOperation(CLI::App& app, Options& options) {
-  AddValue(app,
-           {"Life cycle", "--transfer_timeout_seconds", "S",
-            absl::StrCat("A caller that takes longer to send or to take a message, with\nfour seconds more per MiB (of --assumed_message_bytes where it\n"
-                         "does not state its size), or takes nothing of a full\nconnection for S, is given up. 0: never. Default ",
-                         options.transfer_timeout_seconds)},
-           options.transfer_timeout_seconds,
-           [](absl::string_view text) { return SecondsValue(text, kMostGraceSeconds); });
+  AddValue(
+      app,
+      {"Life cycle", "--transfer_timeout_seconds", "S",
+       absl::StrCat(
+           "A caller that takes longer to send or to take a message, with\nfour seconds more per MiB (of "
+           "--assumed_message_bytes where it\n"
+           "does not state its size), or takes nothing of a full\nconnection for S, is given up. 0: never. Default ",
+           options.transfer_timeout_seconds)},
+      options.transfer_timeout_seconds, [](absl::string_view text) { return SecondsValue(text, kMostGraceSeconds); });
   AddValue(app,
            {"Life cycle", "--shutdown_grace_seconds", "S",
             absl::StrCat("Calls in flight get this long after SIGTERM. Default ", options.shutdown_grace_seconds)},

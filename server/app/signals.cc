@@ -18,11 +18,21 @@ sigset_t TerminationSignals() {
   return signals;
 }
 
+// The thread that waits. A handler has no arguments of its own.
+pthread_t waiting_thread;
+
+void PassOn(int signal) { pthread_kill(waiting_thread, signal); }
+
 }  // namespace
 
 void BlockTerminationSignals() {
   const sigset_t signals = TerminationSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  waiting_thread = pthread_self();
+  struct sigaction action = {};
+  action.sa_handler = PassOn;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
 }
 
 int WaitForTerminationSignal() {

@@ -6,8 +6,8 @@
 
 namespace attend::app {
 
-// Takes SIGTERM and SIGINT out of their default handling, for this thread and all that it starts later. Call it first
-// in main, before any thread.
+// Takes SIGTERM and SIGINT out of their default handling: they wait for this thread, also where one that a library
+// started before main gets them. Call it first in main.
 void BlockTerminationSignals();
 
 // Sleeps until SIGTERM or SIGINT comes and returns its number. REQUIRES: BlockTerminationSignals was called.

@@ -33,9 +33,7 @@ std::string Header(const std::string& name, const std::string& value) {
   return BigEndian(0, 1) + BigEndian(name.size(), 1) + name + BigEndian(value.size(), 1) + value;
 }
 
-bool Connected(int fd, const sockaddr* to, socklen_t size) {
-  return fd >= 0 && connect(fd, to, size) == 0;
-}
+bool Connected(int fd, const sockaddr* to, socklen_t size) { return fd >= 0 && connect(fd, to, size) == 0; }
 
 }  // namespace
 

@@ -125,8 +125,9 @@ TEST(StalledCallers, WhoHangsUpBeforeSendingIsCountedAsCancelled) {
   Loopback server;
   for (int i = 0; i < 20; ++i) SlowCall call(server);
   WaitUntil(server, "attend_inflight_calls{grpc_method=\"Attention\"}", 0);
-  EXPECT_EQ(Gauge(server, "grpc_server_handled_total{grpc_code=\"Canceled\",grpc_method=\"Attention\","
-                          "grpc_service=\"attend.v1.AttentionService\",grpc_type=\"unary\"}"),
+  EXPECT_EQ(Gauge(server,
+                  "grpc_server_handled_total{grpc_code=\"Canceled\",grpc_method=\"Attention\","
+                  "grpc_service=\"attend.v1.AttentionService\",grpc_type=\"unary\"}"),
             20);
 }
 

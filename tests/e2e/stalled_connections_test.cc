@@ -62,8 +62,10 @@ TEST_P(StalledConnections, WhoReadsNothingIsGivenUp) {
     ASSERT_TRUE(deaf.back()->connected());
     deaf.back()->Call("Project", SmallRequestForALargeAnswer());
   }
-  WaitUntil(server, "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Project\",grpc_service=\"attend.v1."
-                    "AttentionService\",grpc_type=\"unary\"}", 4);
+  WaitUntil(server,
+            "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Project\",grpc_service=\"attend.v1."
+            "AttentionService\",grpc_type=\"unary\"}",
+            4);
   WaitUntil(server, "attend_admitted_calls", 0);
   WaitUntil(server, "attend_memory_reserved_bytes", 0);
   WaitUntil(server, "process_open_fds", fds + 4);  // this process has their other ends
