@@ -49,8 +49,8 @@ expect "SIGTERM ends it cleanly, a file size limit not at all" 0 $?
 
 # Whichever thread gets the signal: the first may not wait for it yet.
 unclean=0
-for _ in {1..20}; do
-  start hasty --listen 127.0.0.1:0 --metrics_listen off
+for i in {1..20}; do
+  start "hasty$i" --listen 127.0.0.1:0 --metrics_listen off
   kill -TERM "$pid"
   wait "$pid" || unclean=$((unclean + 1))
 done
