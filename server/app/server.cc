@@ -92,7 +92,7 @@ class RunningServer final : public Server {
         metrics_({ATTEND_VERSION, compute::OneDnnVersion(), compute::OneDnnIsa()}, MetricMethods(), Gauges()),
         shared_memory_(std::move(shared_memory)),
         transfers_(Milliseconds(options.transfer_timeout_seconds)),
-        service_({compute_, admission_, buffers_, logger_, transfers_, options.max_message_bytes,
+        service_({compute_, admission_, buffers_, logger_, transfers_, open_calls_, options.max_message_bytes,
                   options.assumed_message_bytes},
                  metrics_, MakeServerInfo(options), shared_memory_.get()) {
     WarmUp();
@@ -192,7 +192,10 @@ class RunningServer final : public Server {
     } else {
       address.port = port_;
     }
-    connections_.emplace(std::move(address), Milliseconds(options_.transfer_timeout_seconds), logger_);
+    connections_.emplace(
+        StalledConnections::Settings{std::move(address), Milliseconds(options_.transfer_timeout_seconds),
+                                     options_.max_calls + options_.max_queue + 2 * kMostStreams},
+        open_calls_, logger_);
   }
 
   absl::Status ListenForMetrics() {
@@ -237,6 +240,7 @@ class RunningServer final : public Server {
   metrics::MetricsRegistry metrics_;
   const std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory_;  // null: off
   rpc::TransferWatch transfers_;
+  std::atomic<int> open_calls_{0};
   rpc::Service service_;
   std::unique_ptr<grpc::Server> grpc_;
   std::optional<StalledConnections> connections_;  // once it listens

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -26,6 +27,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLooksEvery{100};
+constexpr milliseconds kPatienceWithMany{1000};
 
 int UnsentBytes(int fd) {
   int bytes = 0;
@@ -60,9 +62,9 @@ bool IsFull(int fd) {
 
 }  // namespace
 
-StalledConnections::StalledConnections(Address address, milliseconds patience, logging::Logger& logger)
-    : address_(std::move(address)),
-      patience_(patience),
+StalledConnections::StalledConnections(Settings settings, const std::atomic<int>& open_calls, logging::Logger& logger)
+    : settings_(std::move(settings)),
+      open_calls_(open_calls),
       logger_(logger),
       descriptors_(opendir("/proc/self/fd")),
       nothing_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
@@ -96,15 +98,20 @@ void StalledConnections::Run() {
   std::unique_lock lock(mutex_);
   while (!stop_changed_.wait_for(lock, kLooksEvery, [this] { return stop_; })) {
     const Clock::time_point now = Clock::now();
-    const bool patient = now < patience_ends_;
-    if (patient && patience_.count() == 0) continue;
+    const milliseconds patience = now < patience_ends_ ? PatienceNow() : milliseconds(0);
+    if (patience == milliseconds::max()) continue;
     lock.unlock();
-    Look(now, patient);
+    Look(now, patience);
     lock.lock();
   }
 }
 
-void StalledConnections::Look(Clock::time_point now, bool patient) {
+milliseconds StalledConnections::PatienceNow() const {
+  if (settings_.patience.count() == 0) return milliseconds::max();
+  return open_calls_ < settings_.many_calls ? settings_.patience : std::min(settings_.patience, kPatienceWithMany);
+}
+
+void StalledConnections::Look(Clock::time_point now, milliseconds patience) {
   std::map<SocketId, Unmoved> unmoved;
   for (const int fd : FullSockets()) {
     struct stat found;
@@ -117,7 +124,7 @@ void StalledConnections::Look(Clock::time_point now, bool patient) {
     const Clock::time_point since = moved ? now : before->second.since;
     unmoved[id] = {mark, since};
     if (moved) ResizeUnixSocket(held_);
-    if (patient && now - since < patience_) continue;
+    if (now - since < patience) continue;
     if (shutdown(held_, SHUT_RDWR) == 0) {
       logger_.Info("connection given up: its peer takes nothing", {{"unsent_bytes", absl::StrCat(unsent)}});
     }
@@ -152,11 +159,14 @@ bool StalledConnections::IsOurs(int fd) const {
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return false;
   switch (name.ss_family) {
     case AF_INET:
-      return address_.path.empty() && ntohs(reinterpret_cast<const sockaddr_in&>(name).sin_port) == address_.port;
+      return settings_.address.path.empty() &&
+             ntohs(reinterpret_cast<const sockaddr_in&>(name).sin_port) == settings_.address.port;
     case AF_INET6:
-      return address_.path.empty() && ntohs(reinterpret_cast<const sockaddr_in6&>(name).sin6_port) == address_.port;
+      return settings_.address.path.empty() &&
+             ntohs(reinterpret_cast<const sockaddr_in6&>(name).sin6_port) == settings_.address.port;
     case AF_UNIX:
-      return !address_.path.empty() && address_.path == reinterpret_cast<const sockaddr_un&>(name).sun_path;
+      return !settings_.address.path.empty() &&
+             settings_.address.path == reinterpret_cast<const sockaddr_un&>(name).sun_path;
     default:
       return false;
   }

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -36,8 +37,14 @@ class StalledConnections {
   // Shuts who has taken nothing of a full socket for `patience`; 0: nobody, until EndPatience. TCP counts what the peer
   // acknowledges. A Unix socket tells its queue's length alone, which may be the same whenever gRPC has filled it up
   // again: so its size is changed a little with each look that finds it moved.
-  // REQUIRES: `logger` outlives it.
-  StalledConnections(Address address, std::chrono::milliseconds patience, logging::Logger& logger);
+  // While there are `many_calls` of `open_calls` it is a second at most: callers who do not take their refusals.
+  // REQUIRES: `open_calls` and `logger` outlive it.
+  struct Settings {
+    Address address;
+    std::chrono::milliseconds patience;
+    int many_calls;
+  };
+  StalledConnections(Settings settings, const std::atomic<int>& open_calls, logging::Logger& logger);
   ~StalledConnections();
   StalledConnections(const StalledConnections&) = delete;
   StalledConnections& operator=(const StalledConnections&) = delete;
@@ -56,12 +63,13 @@ class StalledConnections {
   };
 
   void Run();
-  void Look(Clock::time_point now, bool patient);
+  std::chrono::milliseconds PatienceNow() const;
+  void Look(Clock::time_point now, std::chrono::milliseconds patience);
   std::vector<int> FullSockets();
   bool IsOurs(int fd) const;
 
-  const Address address_;
-  const std::chrono::milliseconds patience_;
+  const Settings settings_;
+  const std::atomic<int>& open_calls_;
   logging::Logger& logger_;
   // Opened once, since a look must also succeed where the process has no descriptor left.
   const std::unique_ptr<DIR, CloseFolder> descriptors_;

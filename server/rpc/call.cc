@@ -48,9 +48,11 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
         method_(method),
         context_(context),
         cancellation_(std::make_shared<runtime::Cancellation>(SteadyDeadline(context.deadline()))) {
+    ++environment_.open_calls;
     method_.metrics.Started();
     Admit();
   }
+  ~Call() override { --environment_.open_calls; }
 
   void OnReadDone(bool ok) override {
     transfer_.Finish();
