@@ -11,6 +11,8 @@
 namespace {
 
 constexpr int kCannotServe = 1;
+constexpr int kCannotEndCalls = 3;
+constexpr std::chrono::seconds kTimeToEndCalls{5};  // beyond the grace
 
 std::chrono::milliseconds Grace(const attend::app::Options& options) {
   return std::chrono::milliseconds(static_cast<int64_t>(options.shutdown_grace_seconds * 1000));
@@ -36,6 +38,7 @@ int main(int argc, char** argv) {
   const int signal = attend::app::WaitForTerminationSignal();
   std::printf("attend-server: %s, finishing calls in flight\n", strsignal(signal));
   std::fflush(stdout);
+  attend::app::EndProcessAfter(Grace(options) + kTimeToEndCalls, kCannotEndCalls);
   (*server)->Shutdown(Grace(options));
   return 0;
 }

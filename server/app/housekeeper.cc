@@ -47,7 +47,8 @@ void Housekeeper::Run() {
     arrived_before = arrived;
     quiet_looks = quiet ? quiet_looks + 1 : 0;
     if (!quiet) TrimHeap();
-    if (quiet && quiet_looks == kLooksUntilQuiet) malloc_trim(0);
+    // Once more after some time, for gRPC may give back late what refused calls held.
+    if (quiet_looks == kLooksUntilQuiet || quiet_looks == 10 * kLooksUntilQuiet) malloc_trim(0);
   }
 }
 

@@ -42,7 +42,7 @@ constexpr const char* kFooter =
     "Sizes take the suffixes KiB, MiB, GiB, TiB (K, M, G, T mean the same).\n"
     "\n"
     "Exit codes: 0 after a clean stop, --help and --version; 1 where the server cannot start; 2 for\n"
-    "an option that cannot be.";
+    "an option that cannot be; 3 where calls had not ended five seconds after the grace.";
 
 std::string EnvironmentName(absl::string_view name) {
   return absl::StrCat("ATTEND_", absl::AsciiStrToUpper(absl::StripPrefix(name, "--")));
@@ -175,13 +175,15 @@ CLI::Option* AddResources(CLI::App& app, Options& options) {
 }
 
 void AddOperation(CLI::App& app, Options& options) {
-  AddValue(app,
-           {"Life cycle", "--transfer_timeout_seconds", "S",
-            absl::StrCat("A caller that takes longer to send or to take a message, with\na second more per MiB, is "
-                         "given up. 0: never. Default ",
-                         options.transfer_timeout_seconds)},
-           options.transfer_timeout_seconds,
-           [](absl::string_view text) { return SecondsValue(text, kMostGraceSeconds); });
+  AddValue(
+      app,
+      {"Life cycle", "--transfer_timeout_seconds", "S",
+       absl::StrCat(
+           "A caller that takes longer to send or to take a message, with\nfour seconds more per MiB (of "
+           "--assumed_message_bytes where it\n"
+           "does not state its size), or takes nothing of a full\nconnection for S, is given up. 0: never. Default ",
+           options.transfer_timeout_seconds)},
+      options.transfer_timeout_seconds, [](absl::string_view text) { return SecondsValue(text, kMostGraceSeconds); });
   AddValue(app,
            {"Life cycle", "--shutdown_grace_seconds", "S",
             absl::StrCat("Calls in flight get this long after SIGTERM. Default ", options.shutdown_grace_seconds)},

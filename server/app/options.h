@@ -27,7 +27,7 @@ struct Options {
   int max_queue = 1024;                                 // waiting to be admitted; more are refused
 
   // Life cycle
-  double transfer_timeout_seconds = 60;  // for a message to come or go, and a second per MiB; 0: for ever
+  double transfer_timeout_seconds = 60;  // for a message to come or go, and 4 s per MiB; 0: for ever
   double shutdown_grace_seconds = 10;    // calls in flight get this long after SIGTERM
 
   // Logs

@@ -1,6 +1,7 @@
 #include "server/app/process_tuning.h"
 
 #include <malloc.h>
+#include <signal.h>
 
 #include <algorithm>
 
@@ -21,6 +22,7 @@ void TuneProcess(uint64_t memory_budget_bytes, int compute_threads) {
   mallopt(M_TRIM_THRESHOLD, static_cast<int>(kept));
   mallopt(M_MMAP_THRESHOLD, static_cast<int>(std::min(kept, kMostMapBytes)));
   mallopt(M_ARENA_MAX, std::max(kLeastHeaps, compute_threads));
+  signal(SIGXFSZ, SIG_IGN);
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
 

@@ -7,13 +7,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/app/housekeeper.h"
+#include "server/app/stalled_connections.h"
 #include "server/app/unix_socket.h"
 #include "server/compute/gemm.h"
 #include "server/logging/logger.h"
@@ -46,6 +49,14 @@ class ReflectionOption final : public grpc::ServerBuilderOption {
  private:
   const bool on_;
 };
+
+// Of one connection. Refused calls too stay with gRPC until the caller has taken their answers.
+constexpr int kMostStreams = 1024;
+
+// Up, since 0 stands for never.
+std::chrono::milliseconds Milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(std::ceil(seconds * 1e3)));
+}
 
 // Options with every "0: take what the machine grants" replaced by what it grants.
 v1::GetServerInfoResponse MakeServerInfo(const Options& options) {
@@ -80,8 +91,8 @@ class RunningServer final : public Server {
         compute_(options.compute_threads),
         metrics_({ATTEND_VERSION, compute::OneDnnVersion(), compute::OneDnnIsa()}, MetricMethods(), Gauges()),
         shared_memory_(std::move(shared_memory)),
-        transfers_(std::chrono::milliseconds(static_cast<int64_t>(options.transfer_timeout_seconds * 1e3))),
-        service_({compute_, admission_, buffers_, logger_, transfers_, options.max_message_bytes,
+        transfers_(Milliseconds(options.transfer_timeout_seconds)),
+        service_({compute_, admission_, buffers_, logger_, transfers_, open_calls_, options.max_message_bytes,
                   options.assumed_message_bytes},
                  metrics_, MakeServerInfo(options), shared_memory_.get()) {
     WarmUp();
@@ -102,11 +113,13 @@ class RunningServer final : public Server {
     // Whoever is gone without a word gives back what its calls hold after a minute and a half.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 30000);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostStreams);
     for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
       builder.SetCompressionAlgorithmSupportStatus(algorithm, options_.compression);
     }
-    builder.SetMaxReceiveMessageSize(static_cast<int>(options_.max_message_bytes));
-    builder.SetMaxSendMessageSize(-1);  // the wrapper bounds responses
+    // The wrapper bounds messages. gRPC's own limit looks at a message once it is all there, and tells nobody why.
+    builder.SetMaxReceiveMessageSize(-1);
+    builder.SetMaxSendMessageSize(-1);
     builder.SetOption(std::make_unique<ReflectionOption>(options_.reflection));
     builder.RegisterService(&service_);
     {
@@ -117,6 +130,7 @@ class RunningServer final : public Server {
       return absl::UnavailableError(absl::StrCat("cannot listen on ", options_.listen,
                                                  ": the port is taken or the address is not this machine's"));
     }
+    WatchConnections();
     ReportServing(true);
     return ListenForMetrics();
   }
@@ -138,8 +152,10 @@ class RunningServer final : public Server {
   void Shutdown(std::chrono::milliseconds grace) override {
     std::call_once(shut_down_, [&] {
       ready_ = false;
-      if (grpc_ == nullptr) return;
+      if (!connections_.has_value()) return;
       ReportServing(false);
+      // gRPC waits for calls that it cancels, which end where their connections do.
+      connections_->EndPatience(StalledConnections::Clock::now() + grace);
       grpc_->Shutdown(std::chrono::system_clock::now() + grace);
       grpc_->Wait();
     });
@@ -167,6 +183,19 @@ class RunningServer final : public Server {
          [this] { return static_cast<double>(admission_.growing_calls()); }},
         {"attend_compute_threads", "Threads that compute.", [this] { return static_cast<double>(compute_.slots()); }},
     };
+  }
+
+  void WatchConnections() {
+    StalledConnections::Address address;
+    if (on_socket_) {
+      address.path = UnixSocketPath(options_.listen);
+    } else {
+      address.port = port_;
+    }
+    connections_.emplace(
+        StalledConnections::Settings{std::move(address), Milliseconds(options_.transfer_timeout_seconds),
+                                     options_.max_calls + options_.max_queue + 2 * kMostStreams},
+        open_calls_, logger_);
   }
 
   absl::Status ListenForMetrics() {
@@ -211,8 +240,10 @@ class RunningServer final : public Server {
   metrics::MetricsRegistry metrics_;
   const std::unique_ptr<const rpc::SharedMemoryFolder> shared_memory_;  // null: off
   rpc::TransferWatch transfers_;
+  std::atomic<int> open_calls_{0};
   rpc::Service service_;
   std::unique_ptr<grpc::Server> grpc_;
+  std::optional<StalledConnections> connections_;  // once it listens
   std::atomic<bool> ready_{false};
   std::once_flag shut_down_;
   std::unique_ptr<metrics::MetricsEndpoint> endpoint_;  // stops first: it reads what stands above

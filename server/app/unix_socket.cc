@@ -37,8 +37,10 @@ int ErrorOfConnecting(const std::string& path) {
 
 bool IsUnixAddress(absl::string_view address) { return absl::StartsWith(address, kScheme); }
 
+std::string UnixSocketPath(const std::string& address) { return address.substr(sizeof(kScheme) - 1); }
+
 absl::Status PrepareUnixSocket(const std::string& address) {
-  const std::string path = address.substr(sizeof(kScheme) - 1);
+  const std::string path = UnixSocketPath(address);
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   if (access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) != 0) {
     return CannotListen(address, absl::StrCat("its folder: ", std::strerror(errno)));

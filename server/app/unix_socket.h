@@ -14,6 +14,9 @@ namespace attend::app {
 // Whether `address` is "unix:PATH".
 bool IsUnixAddress(absl::string_view address);
 
+// PATH. REQUIRES: IsUnixAddress(address).
+std::string UnixSocketPath(const std::string& address);
+
 // Makes `address`, a "unix:PATH", free to listen on: removes the socket of a server that died. UNAVAILABLE with the
 // path where a server listens, where something else than a socket stands there, or where no socket can be made.
 absl::Status PrepareUnixSocket(const std::string& address);

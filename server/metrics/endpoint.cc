@@ -18,9 +18,10 @@
 namespace attend::metrics {
 namespace {
 
-constexpr unsigned kMaxConnections = 64;
+constexpr unsigned kMaxConnections = 512;
+constexpr unsigned kRequestSeconds = 5;  // without a word, for who has not completed a request
 constexpr unsigned kIdleSeconds = 60;  // longer than the usual scrape interval, so that scrapers keep their connection
-constexpr int kBacklog = 64;
+constexpr int kBacklog = 512;
 
 class Socket {
  public:
@@ -127,6 +128,7 @@ MHD_Result Handle(void* sources, MHD_Connection* connection, const char* url, co
   const bool first = std::exchange(*state, sources) == nullptr;
   if (first && IsRead(method)) return MHD_YES;
   *upload_size = 0;  // a body is of no interest
+  MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, kIdleSeconds);
   try {
     return Send(connection, AnswerTo(method, url, *static_cast<const MetricsEndpoint::Sources*>(sources)));
   } catch (...) {
@@ -144,9 +146,10 @@ class HttpEndpoint final : public MetricsEndpoint {
 
   absl::Status Serve(Socket socket, const std::string& address) {
     port_ = PortOf(socket.fd());
-    daemon_ = MHD_start_daemon(MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ITC, 0, nullptr, nullptr, &Handle, &sources_,
+    // Not epoll: with it the library overlooks the end of a connection that comes together with its last bytes.
+    daemon_ = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, nullptr, nullptr, &Handle, &sources_,
                                MHD_OPTION_LISTEN_SOCKET, socket.fd(), MHD_OPTION_CONNECTION_LIMIT, kMaxConnections,
-                               MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_END);
+                               MHD_OPTION_CONNECTION_TIMEOUT, kRequestSeconds, MHD_OPTION_END);
     if (daemon_ == nullptr) return CannotListen(address, "the HTTP server did not start");
     socket.Release();  // the daemon closes it
     return absl::OkStatus();

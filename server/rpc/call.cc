@@ -23,6 +23,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// What a response has beside its tensors' elements, in most cases: framing, shapes, reports and stats.
+constexpr double kFramingBytes = 256;
+
 // Messages that are decoded, and results that are written, in some 0.1 ms.
 constexpr int64_t kMostBytesHere = 1 << 20;
 
@@ -45,9 +48,11 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
         method_(method),
         context_(context),
         cancellation_(std::make_shared<runtime::Cancellation>(SteadyDeadline(context.deadline()))) {
+    ++environment_.open_calls;
     method_.metrics.Started();
     Admit();
   }
+  ~Call() override { --environment_.open_calls; }
 
   void OnReadDone(bool ok) override {
     transfer_.Finish();
@@ -56,6 +61,9 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     record_.request_bytes = static_cast<int64_t>(request_.Length());
     message_ = environment_.buffers.CountOutside(request_.Length());
     const uint64_t bytes = 2 * static_cast<uint64_t>(record_.request_bytes);
+    if (request_.Length() > environment_.max_message_bytes) {
+      return Refuse(TooLarge("the request", static_cast<double>(request_.Length()), environment_.max_message_bytes));
+    }
     if (bytes > Budget()) return Refuse(RequestTooLarge(record_.request_bytes));
     if (Reserve(bytes, &Call::GatherRunAnswer) == Reserved::kYes && !RunHere()) Compute(&Call::GatherRunAnswer);
   }
@@ -64,7 +72,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     const absl::Status expired = cancellation_->Check();
     cancellation_->Cancel();
     if (!environment_.admission.Withdraw(ticket_)) return;
-    Refuse(expired.ok() ? absl::CancelledError("the caller cancelled the call") : expired);
+    Refuse(expired.ok() ? Cancelled() : expired);
   }
 
   void OnDone() override {
@@ -118,26 +126,20 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     StartRead(&request_);
   }
 
-  // There is no message to be had: the caller went away, or there was none, or it exceeds the limit. The last two look
-  // alike until the call is done, and it is counted then.
+  // There is no message to be had: the caller went away, or sent none. The two may look alike until the call is done,
+  // and it is counted then.
   void EndUnread() {
     if (transfer_.stalled()) return Refuse(transfer_.status());
-    if (grpc_call_failed_before_recv_message(context_.c_call()) != 0) {
-      const absl::Status wanted = cancellation_->Check();
-      return Refuse(wanted.ok() ? absl::CancelledError("the caller cancelled the call") : wanted);
-    }
+    if (absl::Status wanted = cancellation_->Check(); !wanted.ok()) return Refuse(wanted);
+    if (grpc_call_failed_before_recv_message(context_.c_call()) != 0) return Refuse(Cancelled());
     unread_ = true;
     Finish(ToGrpcStatus(NoMessage()));
   }
 
+  static absl::Status Cancelled() { return absl::CancelledError("the caller cancelled the call"); }
   static absl::Status NoMessage() { return InvalidField("request", "no message", "one message"); }
 
-  // gRPC itself ends a call whose message exceeds the limit, and tells the client so.
-  absl::Status WhyUnread() const {
-    if (!context_.IsCancelled()) return NoMessage();
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the request exceeds the limit of ", environment_.max_message_bytes, " bytes"));
-  }
+  absl::Status WhyUnread() const { return context_.IsCancelled() ? Cancelled() : NoMessage(); }
 
   // Corrects what the call has reserved. kLater: `next` runs once there is room, and the call is no longer the caller's
   // to touch. Who was cancelled goes on as it is and meets the cancellation at once.
@@ -227,7 +229,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
 
   // Request, response and working memory together, or why they can never fit.
   absl::StatusOr<uint64_t> BytesToRun() const {
-    const double response = operation_->ResponseBytes();
+    const double response = operation_->ResponseBytes() + kFramingBytes;
     if (response > static_cast<double>(environment_.max_message_bytes)) {
       return TooLarge("the response", response, environment_.max_message_bytes);
     }
@@ -244,6 +246,7 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     if (!ran.ok()) return Refuse(ran);
     record_.flops = operation_->Flops();
     Encode();
+    if (record_.response_bytes > static_cast<int64_t>(environment_.max_message_bytes)) return RefuseResponse();
     Count(absl::OkStatus());
     transfer_.Begin(environment_.transfers, context_.c_call(), static_cast<uint64_t>(record_.response_bytes),
                     "the caller did not take the response");
@@ -262,6 +265,13 @@ class Call final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBu
     reservation_.Answered();
     reservation_.ShrinkTo(static_cast<uint64_t>(record_.response_bytes));
     record_.encode_seconds += Lap();
+  }
+
+  // Its framing takes more than was foreseen.
+  void RefuseResponse() {
+    const auto bytes = static_cast<double>(std::exchange(record_.response_bytes, -1));
+    response_.Clear();
+    Refuse(TooLarge("the response", bytes, environment_.max_message_bytes));
   }
 
   v1::CallStats Stats() const {

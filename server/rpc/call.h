@@ -6,6 +6,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -34,6 +35,7 @@ struct CallEnvironment {
   runtime::BufferPool& buffers;
   logging::Logger& logger;
   TransferWatch& transfers;
+  std::atomic<int>& open_calls;    // that gRPC has not done with, answered or not
   uint64_t max_message_bytes;      // of a request, and of a response
   uint64_t assumed_message_bytes;  // reserved for a call that does not state its size
 };

@@ -11,7 +11,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLooksEvery{100};
-constexpr double kLeastBytesPerMillisecond = (1 << 20) / 1e3;
+constexpr double kLeastBytesPerMillisecond = (1 << 20) / 4e3;
 
 milliseconds TimeFor(uint64_t bytes) {
   return milliseconds(static_cast<int64_t>(static_cast<double>(bytes) / kLeastBytesPerMillisecond));

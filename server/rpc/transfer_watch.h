@@ -1,6 +1,7 @@
 // Ends calls whose messages do not move: a caller that stalls holds its share of the memory budget and one of the
 // places of those at work. gRPC does not tell how much of a message has come or gone, so a transfer has a time limit
-// instead of a rate: some patience, and a second more for each MiB. Thread-safe.
+// instead of a rate: some patience, and four seconds more for each MiB, so that many callers may share a slow link.
+// Thread-safe.
 #ifndef ATTEND_SERVER_RPC_TRANSFER_WATCH_H_
 #define ATTEND_SERVER_RPC_TRANSFER_WATCH_H_
 

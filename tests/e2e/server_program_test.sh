@@ -42,9 +42,19 @@ expect "one line and no more" 1 "$(wc -l <"$folder/first.out")"
 expect "a taken port is exit code 1" 1 $?
 expect "and says which" "*127.0.0.1:$port*" "$(tail -1 "$folder/taken.err")"
 
+kill -XFSZ "$first"
 kill -TERM "$first"
 wait "$first"
-expect "SIGTERM ends it cleanly" 0 $?
+expect "SIGTERM ends it cleanly, a file size limit not at all" 0 $?
+
+# Whichever thread gets the signal: the first may not wait for it yet.
+unclean=0
+for i in {1..20}; do
+  start "hasty$i" --listen 127.0.0.1:0 --metrics_listen off
+  kill -TERM "$pid"
+  wait "$pid" || unclean=$((unclean + 1))
+done
+expect "SIGTERM ends it cleanly as soon as it has said that it listens" 0 "$unclean"
 
 ATTEND_LISTEN=127.0.0.1:0 ATTEND_METRICS_LISTEN=off ATTEND_COMPUTE_THREADS=3 start environment
 expect "the environment sets flags" "*metrics off*3 threads*" "$banner"

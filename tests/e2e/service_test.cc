@@ -175,8 +175,10 @@ TEST(Service, MessagesAboveTheLimitAreRefused) {
   Loopback loopback(options);
   v1::AttentionResponse response;
   for (int i = 0; i < 20; ++i) {
-    EXPECT_EQ(Attend(loopback.stub(), SelfAttention(8, 512, 64), &response).error_code(),
-              grpc::StatusCode::RESOURCE_EXHAUSTED);
+    const grpc::Status refused = Attend(loopback.stub(), SelfAttention(8, 512, 64), &response);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_NE(refused.error_message().find("the request needs 3145"), std::string::npos) << refused.error_message();
+    EXPECT_NE(refused.error_details().find("TOO_LARGE"), std::string::npos);
   }
   const auto metrics = [&] { return HttpGet(loopback.server().metrics_port(), "/metrics").body; };
   while (SeriesValue(metrics(), "attend_inflight_calls{grpc_method=\"Attention\"}") != 0) std::this_thread::yield();
@@ -198,6 +200,41 @@ TEST(Service, MessagesAboveTheLimitAreRefused) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_NE(status.error_message().find("the response needs"), std::string::npos) << status.error_message();
   EXPECT_TRUE(Attend(loopback.stub(), SelfAttention(1, 64, 4), &response).ok()) << "the server goes on";
+}
+
+// A column [rows, 1] times `outputs` matrices [1, columns].
+v1::ProjectRequest Products(int64_t rows, int64_t columns, int outputs) {
+  const auto ones = [](int64_t n) { return std::vector<float>(static_cast<size_t>(n), 1.0f); };
+  v1::ProjectRequest request;
+  *request.mutable_linear()->mutable_x() = FloatTensor({rows, 1}, ones(rows));
+  for (int i = 0; i < outputs; ++i) *request.mutable_linear()->add_w() = FloatTensor({1, columns}, ones(columns));
+  return request;
+}
+
+TEST(Service, FramingCountsForTheLimitToo) {
+  app::Options options = LoopbackOptions();
+  options.max_message_bytes = 1 << 20;
+  options.assumed_message_bytes = 1 << 20;
+  Loopback loopback(options);
+  const auto project = [&](const v1::ProjectRequest& request, v1::ProjectResponse& response) {
+    grpc::ClientContext context;
+    return loopback.stub().Project(&context, request, &response);
+  };
+  const auto computed = [&] {
+    const std::string metrics = HttpGet(loopback.server().metrics_port(), "/metrics").body;
+    return SeriesValue(metrics, "attend_compute_seconds_count{grpc_method=\"Project\"}");
+  };
+  v1::ProjectResponse response;
+  const grpc::Status exact = project(Products(512, 512, 1), response);  // elements of 1 MiB
+  EXPECT_EQ(exact.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(computed(), 0) << "refused before it was computed";
+  const grpc::Status many = project(Products(8190, 1, 32), response);  // 256 bytes less, and the headers of 32 tensors
+  EXPECT_EQ(many.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_NE(many.error_message().find("the response needs"), std::string::npos) << many.error_message();
+  EXPECT_NE(many.error_details().find("TOO_LARGE"), std::string::npos);
+  EXPECT_EQ(computed(), 1) << "found out when it was encoded";
+  ASSERT_TRUE(project(Products(8150, 1, 32), response).ok());
+  EXPECT_LE(response.ByteSizeLong(), size_t{1} << 20);
 }
 
 TEST(Service, CallsBeyondTheBudgetWaitAndAreAnswered) {

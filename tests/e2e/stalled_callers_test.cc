@@ -34,11 +34,18 @@ grpc::ByteBuffer Serialized(const google::protobuf::MessageLite& message) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
+std::shared_ptr<grpc::Channel> ChannelOfSmallWindows(Loopback& server) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(server.address(), grpc::InsecureChannelCredentials(), arguments);
+}
+
 // A call that does only what it is told to.
 class SlowCall {
  public:
-  explicit SlowCall(Loopback& server) : channel_(server.NewChannel()), stub_(channel_) {
-    context_.AddMetadata("attend-message-bytes", "1000");
+  explicit SlowCall(Loopback& server) : channel_(ChannelOfSmallWindows(server)), stub_(channel_) {
+    context_.AddMetadata("attend-message-bytes", "0");
     call_ = stub_.PrepareCall(&context_, "/attend.v1.AttentionService/Attention", &queue_);
     call_->StartCall(this);
     Wait();
@@ -97,11 +104,31 @@ TEST(StalledCallers, WhoDoesNotSendIsGivenUp) {
 TEST(StalledCallers, WhoDoesNotTakeTheAnswerIsGivenUp) {
   Loopback server(ImpatientOptions());
   SlowCall call(server);
-  call.Send(SelfAttention(16, 256, 256));  // an answer of 4 MiB, more than a window lets through
+  const auto begin = Clock::now();
+  call.Send(SelfAttention(2, 640, 64));  // an answer of 320 KiB, more than a window lets through
   while (Gauge(server, "attend_response_bytes_sum{grpc_method=\"Attention\"}") == 0) std::this_thread::yield();
   EXPECT_EQ(Gauge(server, "attend_admitted_calls"), 1) << "the answer is held";
   WaitUntil(server, "attend_memory_reserved_bytes", 0);
   WaitUntil(server, "attend_admitted_calls", 0);
+  EXPECT_GE(Clock::now() - begin, std::chrono::milliseconds(1750)) << "0.5 s and 4 s per MiB";
+}
+
+TEST(StalledCallers, TheLeastPatienceIsNotEndless) {
+  app::Options options = LoopbackOptions();
+  options.transfer_timeout_seconds = 1e-9;
+  Loopback server(options);
+  SlowCall call(server);
+  EXPECT_EQ(call.Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST(StalledCallers, WhoHangsUpBeforeSendingIsCountedAsCancelled) {
+  Loopback server;
+  for (int i = 0; i < 20; ++i) SlowCall call(server);
+  WaitUntil(server, "attend_inflight_calls{grpc_method=\"Attention\"}", 0);
+  EXPECT_EQ(Gauge(server,
+                  "grpc_server_handled_total{grpc_code=\"Canceled\",grpc_method=\"Attention\","
+                  "grpc_service=\"attend.v1.AttentionService\",grpc_type=\"unary\"}"),
+            20);
 }
 
 // The timeout is for transfers alone: not for waiting, and not for computing.

@@ -120,6 +120,21 @@ TEST_F(Endpoint, LargeScrapesArriveWhole) {
   EXPECT_EQ(Client(endpoint_->port()).Ask("GET", "/metrics").body, metrics_);
 }
 
+TEST_F(Endpoint, WhoLeavesInTheMiddleOfARequestTakesNoPlace) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 600; ++i) Client(endpoint_->port()).Send("GET /metrics HTTP/1.1\r\n");
+  EXPECT_EQ(Client(endpoint_->port()).Ask("GET", "/healthz").body, "ok");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
+}
+
+TEST_F(Endpoint, WhoDoesNotCompleteARequestIsGivenUp) {
+  Client slow(endpoint_->port()), idle(endpoint_->port());
+  slow.Send("GET /metrics HTTP/1.1\r\n");
+  EXPECT_EQ(idle.Ask("GET", "/healthz").body, "ok");
+  EXPECT_TRUE(slow.ServerClosed());
+  EXPECT_EQ(idle.Ask("GET", "/healthz").body, "ok") << "a scraper keeps its connection";
+}
+
 TEST_F(Endpoint, HealthIsOk) {
   const Client::Response response = Client(endpoint_->port()).Ask("GET", "/healthz");
   EXPECT_THAT(response.headers, StartsWith("HTTP/1.1 200 OK\r\n"));
